@@ -1,0 +1,235 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Explanation is a decision and what became of every statement of every policy
+// that applies to the request.
+type Explanation struct {
+	Decision
+	Statements []StatementOutcome
+	// MissingKeys are the condition keys, and keys used as policy variables, that
+	// statements otherwise fitting the request asked for and the request did not have.
+	MissingKeys []string
+}
+
+// Element of a statement that did not fit the request.
+type Element string
+
+const (
+	ActionElement    Element = "Action"
+	ResourceElement  Element = "Resource"
+	PrincipalElement Element = "Principal"
+	ConditionElement Element = "Condition"
+)
+
+// StatementOutcome says whether one statement applied, and if not, why.
+type StatementOutcome struct {
+	Layer     Layer
+	Source    *Source
+	Statement *Statement
+	Applied   bool
+	Failed    Element // first element that did not fit; empty if the statement applied
+	// Conditions is filled in when everything else fitted.
+	Conditions []ConditionOutcome
+}
+
+// ConditionOutcome compares what a condition asks for with what the request had.
+type ConditionOutcome struct {
+	Condition
+	Present bool     // the request has the key
+	Got     []string // its values
+	Met     bool
+	Offset  int // of the key in the policy text
+}
+
+// Explain decides as Decide does and explains the decision.
+func Explain(r *Request, p *Policies) Explanation {
+	var x Explanation
+	e := evaluation{request: r, trace: &x}
+	x.Decision = e.decide(p)
+	e.completeTrace(p)
+	return x
+}
+
+// completeTrace adds the statements that the decision did not depend on.
+func (e *evaluation) completeTrace(p *Policies) {
+	seen := map[*Statement]bool{}
+	for i := range e.trace.Statements {
+		seen[e.trace.Statements[i].Statement] = true
+	}
+	add := func(sources []Source, layer Layer) {
+		for i := range sources {
+			if sources[i].Policy == nil {
+				continue
+			}
+			for j := range sources[i].Policy.statements {
+				if st := &sources[i].Policy.statements[j]; !seen[st] {
+					e.applies(&sources[i], st, layer)
+				}
+			}
+		}
+	}
+	for _, level := range p.SCP {
+		add(level, ServiceControl)
+	}
+	for _, level := range p.RCP {
+		add(level, ResourceControl)
+	}
+	resourceLayer := ResourceBased
+	if p.Trust {
+		resourceLayer = RoleTrust
+	}
+	add(p.Resource, resourceLayer)
+	add(p.Identity, IdentityBased)
+	if p.Boundary != nil {
+		add([]Source{*p.Boundary}, PermissionsBoundary)
+	}
+	add(p.Session, SessionPolicy)
+}
+
+// tracedApplies is applies, writing down what it sees.
+func (e *evaluation) tracedApplies(src *Source, st *Statement, layer Layer) grant {
+	kinds := e.principalFits(st, layer)
+	out := StatementOutcome{Layer: layer, Source: src, Statement: st}
+	switch {
+	case !e.actionFits(st):
+		out.Failed = ActionElement
+	case !e.resourceFits(st, layer):
+		out.Failed = ResourceElement
+		if e.resourceTypeFits(st) {
+			e.missingVariables(st)
+		}
+	case kinds == 0:
+		out.Failed = PrincipalElement
+	default:
+		for i := range st.conditions {
+			c := e.traceCondition(&st.conditions[i], st.Effect == Deny)
+			if !c.Met {
+				out.Failed = ConditionElement
+			}
+			out.Conditions = append(out.Conditions, c)
+		}
+	}
+	if out.Applied = out.Failed == ""; !out.Applied {
+		kinds = 0
+	}
+	e.trace.Statements = append(e.trace.Statements, out)
+	return kinds
+}
+
+func (e *evaluation) traceCondition(c *condition, inDeny bool) ConditionOutcome {
+	out := ConditionOutcome{Condition: c.source(), Offset: c.at, Met: c.holds(e.ctx, inDeny)}
+	if got, _ := e.ctx.find(c.key); got != nil {
+		out.Present, out.Got = true, got.values()
+	} else {
+		e.missing(c.name)
+	}
+	for i := range c.values {
+		e.missingIn(c.values[i].tokens)
+	}
+	return out
+}
+
+// resourceTypeFits reports whether the service of a listed ARN is that of the request's resource.
+func (e *evaluation) resourceTypeFits(st *Statement) bool {
+	for i := range st.resources {
+		if r := &st.resources[i]; !r.all && r.seg[2].match(e.target.seg[2], e.ctx) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *evaluation) missingVariables(st *Statement) {
+	for i := range st.resources {
+		e.missingIn(st.resources[i].seg[5].tokens)
+	}
+}
+
+func (e *evaluation) missingIn(tokens []token) {
+	for i := range tokens {
+		if t := &tokens[i]; t.kind == variable {
+			if _, ok := e.ctx.single(t.key); !ok {
+				e.missing(t.name)
+			}
+		}
+	}
+}
+
+func (e *evaluation) missing(name string) {
+	for _, have := range e.trace.MissingKeys {
+		if lowerKey(have) == lowerKey(name) {
+			return
+		}
+	}
+	e.trace.MissingKeys = append(e.trace.MissingKeys, name)
+}
+
+// Matched lists the statements that applied: in the simulator's terms the matched statements.
+func (x *Explanation) Matched() []StatementOutcome {
+	var list []StatementOutcome
+	for _, out := range x.Statements {
+		if out.Applied {
+			list = append(list, out)
+		}
+	}
+	return list
+}
+
+// String explains the decision to a person, in a few lines.
+func (x *Explanation) String() string {
+	var b strings.Builder
+	b.WriteString(x.Result())
+	switch {
+	case x.Err != nil:
+		fmt.Fprintf(&b, ": %v", x.Err)
+	case x.Statement != nil:
+		fmt.Fprintf(&b, " by %s", describe(x.Layer, x.Source, x.Statement))
+	case !x.Allowed:
+		fmt.Fprintf(&b, ": no %s allows it", x.Layer)
+	}
+	b.WriteByte('\n')
+	for i := range x.Statements {
+		out := &x.Statements[i]
+		if out.Failed == ActionElement {
+			continue
+		}
+		fmt.Fprintf(&b, "  %s: ", describe(out.Layer, out.Source, out.Statement))
+		if out.Applied {
+			b.WriteString("applied\n")
+		} else {
+			fmt.Fprintf(&b, "%s does not match\n", out.Failed)
+		}
+		for _, c := range out.Conditions {
+			got := "the request has no such key"
+			if c.Present {
+				got = fmt.Sprintf("the request has %q", c.Got)
+			}
+			met := "met"
+			if !c.Met {
+				met = "not met"
+			}
+			fmt.Fprintf(&b, "    %s %s %q %s: %s\n", c.Operator, c.Key, c.Values, met, got)
+		}
+	}
+	if len(x.MissingKeys) > 0 {
+		fmt.Fprintf(&b, "  keys not in the request: %s\n", strings.Join(x.MissingKeys, ", "))
+	}
+	return b.String()
+}
+
+func describe(layer Layer, src *Source, st *Statement) string {
+	name := src.ARN
+	if name == "" {
+		name = src.ID
+	}
+	line, column := src.Policy.Position(st.Start)
+	sid := ""
+	if st.Sid != "" {
+		sid = " " + st.Sid
+	}
+	return fmt.Sprintf("%s%s in %s %s (line %d, column %d)", st.Effect, sid, layer, name, line, column)
+}
