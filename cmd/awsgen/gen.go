@@ -77,12 +77,16 @@ func (g *generator) file(body func()) string {
 	g.b = &bytes.Buffer{}
 	body()
 	text := g.b.String()
-	var imports []string
+	var std, own []string
 	for _, p := range []struct{ use, path string }{
 		{"context.", "context"}, {"json.RawMessage", "encoding/json"}, {"time.Time", "time"}, {"awsapi.", "usher/internal/awsapi"},
 	} {
 		if strings.Contains(text, p.use) {
-			imports = append(imports, strconv.Quote(p.path))
+			if strings.HasPrefix(p.path, "usher/") {
+				own = append(own, strconv.Quote(p.path))
+			} else {
+				std = append(std, strconv.Quote(p.path))
+			}
 		}
 	}
 	head := fmt.Sprintf(header, g.model.Service)
@@ -92,8 +96,8 @@ func (g *generator) file(body func()) string {
 		text = rest
 	}
 	head += "package " + g.pkg + "\n\n"
-	if len(imports) > 0 {
-		head += "import (\n" + strings.Join(imports, "\n") + "\n)\n\n"
+	if groups := slices.Concat(std, []string{""}, own); len(groups) > 1 {
+		head += "import (\n" + strings.TrimSpace(strings.Join(groups, "\n")) + "\n)\n\n"
 	}
 	return head + text
 }

@@ -160,7 +160,10 @@ func (k Kind) fit(err error) *Error {
 	c := *e
 	w, ok := wordings[e.Code][k]
 	if !ok {
-		w = wording{e.Code, 400, e.Message}
+		w, ok = wordings[e.Code][Query]
+	}
+	if !ok {
+		w = wording{code: e.Code, status: 400}
 	}
 	c.Code, c.Status = w.code, w.status
 	if c.Message == "" {

@@ -6,6 +6,7 @@ package cognitoidentity
 
 import (
 	"context"
+
 	"usher/internal/awsapi"
 )
 

@@ -6,6 +6,7 @@ package cognitoidp
 
 import (
 	"context"
+
 	"usher/internal/awsapi"
 )
 

@@ -6,6 +6,7 @@ package iam
 
 import (
 	"context"
+
 	"usher/internal/awsapi"
 )
 

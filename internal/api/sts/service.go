@@ -6,6 +6,7 @@ package sts
 
 import (
 	"context"
+
 	"usher/internal/awsapi"
 )
 
