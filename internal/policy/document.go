@@ -143,3 +143,8 @@ func (n *node) list() []*node {
 	}
 	return []*node{n}
 }
+
+func quoteJSON(s string) string {
+	quoted, _ := json.Marshal(s) // a string always marshals
+	return string(quoted)
+}
