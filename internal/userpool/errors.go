@@ -1,0 +1,232 @@
+package userpool
+
+import (
+	"usher/internal/api/cognitoidp"
+	"usher/internal/awsapi"
+)
+
+// Everything that the service says to callers about what went wrong is in this file, apart from the constraint failures
+// that the model words. Client libraries compare some of these texts, so they are Amazon's to the byte as far as they are known.
+
+// Users and signing in.
+var (
+	errUserNotFound         = cognitoidp.ErrUserNotFound.Msg("User does not exist.")
+	errNoSuchCombination    = cognitoidp.ErrUserNotFound.Msg("Username/client id combination not found.")
+	errWrongPassword        = cognitoidp.ErrNotAuthorized.Msg("Incorrect username or password.")
+	errLockedOut            = cognitoidp.ErrNotAuthorized.Msg("Password attempts exceeded")
+	errUserDisabled         = cognitoidp.ErrNotAuthorized.Msg("User is disabled.")
+	errUserNotConfirmed     = cognitoidp.ErrUserNotConfirmed.Msg("User is not confirmed.")
+	errResetRequired        = cognitoidp.ErrPasswordResetRequired.Msg("Password reset required for the user")
+	errTemporaryExpired     = cognitoidp.ErrNotAuthorized.Msg("Temporary password has expired and must be reset by an administrator.")
+	errSignUpExists         = cognitoidp.ErrUsernameExists.Msg("User already exists")
+	errAdminCreateExists    = cognitoidp.ErrUsernameExists.Msg("User account already exists")
+	errSignUpNotPermitted   = cognitoidp.ErrNotAuthorized.Msg("SignUp is not permitted for this user pool")
+	errAlreadyConfirmed     = cognitoidp.ErrInvalidParameter.Msg("User is already confirmed.")
+	errNoAutoVerification   = cognitoidp.ErrInvalidParameter.Msg("Cannot resend codes. Auto verification not turned on.")
+	errCannotResetNow       = cognitoidp.ErrNotAuthorized.Msg("User password cannot be reset in the current state.")
+	errNoResetDestination   = cognitoidp.ErrInvalidParameter.Msg("Cannot reset password for the user as there is no registered/verified email or phone_number")
+	errContactAdministrator = cognitoidp.ErrNotAuthorized.Msg("Contact administrator to reset password.")
+	errUnauthorizedWrite    = cognitoidp.ErrNotAuthorized.Msg("A client attempted to write unauthorized attribute")
+)
+
+func errNotUnconfirmed(status string) *awsapi.Error {
+	return cognitoidp.ErrNotAuthorized.Msg("User cannot be confirmed. Current status is %s", status)
+}
+
+func errResendNotPossible(username string) *awsapi.Error {
+	return cognitoidp.ErrUnsupportedUserState.Msg("Resend not possible. %s status is not FORCE_CHANGE_PASSWORD", username)
+}
+
+// Sessions, tokens and client secrets.
+var (
+	errSession            = cognitoidp.ErrNotAuthorized.Msg("Invalid session for the user.")
+	errSessionExpired     = cognitoidp.ErrNotAuthorized.Msg("Invalid session for the user, session is expired.")
+	errSessionUsed        = cognitoidp.ErrNotAuthorized.Msg("Invalid session for the user, session can only be used once.")
+	errAccessToken        = cognitoidp.ErrNotAuthorized.Msg("Invalid Access Token")
+	errAccessTokenExpired = cognitoidp.ErrNotAuthorized.Msg("Access Token has expired")
+	errAccessTokenRevoked = cognitoidp.ErrNotAuthorized.Msg("Access Token has been revoked")
+	errAccessTokenScope   = cognitoidp.ErrNotAuthorized.Msg("Access Token does not have required scopes")
+	errRefresh            = cognitoidp.ErrNotAuthorized.Msg("Invalid Refresh Token")
+	errRefreshExpired     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has expired")
+	errRefreshRevoked     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has been revoked")
+	errFlowNotEnabled     = cognitoidp.ErrInvalidParameter.Msg("Auth flow not enabled for this client")
+	errNoCustomAuth       = cognitoidp.ErrInvalidParameter.Msg("Custom auth lambda trigger is not configured for the user pool.")
+)
+
+func errSecretHashMissing(client string) *awsapi.Error {
+	return cognitoidp.ErrNotAuthorized.Msg("Client %s is configured with secret but SECRET_HASH was not received", client)
+}
+
+func errSecretHash(client string) *awsapi.Error {
+	return cognitoidp.ErrNotAuthorized.Msg("Unable to verify secret hash for client %s", client)
+}
+
+func errRefreshSecretHash(client string) *awsapi.Error {
+	return cognitoidp.ErrNotAuthorized.Msg("SecretHash does not match for the client: %s", client)
+}
+
+func errNamedFlowNotEnabled(flow string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s flow not enabled for this client", flow)
+}
+
+func errMissingParameter(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Missing required parameter %s", name)
+}
+
+// Codes.
+var (
+	errCodeMismatch  = cognitoidp.ErrCodeMismatch.Msg("Invalid verification code provided, please try again.")
+	errCodeExpired   = cognitoidp.ErrExpiredCode.Msg("Invalid code provided, please request a code again.")
+	errAttemptLimit  = cognitoidp.ErrLimitExceeded.Msg("Attempt limit exceeded, please try after some time.")
+	errCodeNoValue   = cognitoidp.ErrInvalidParameter.Msg("User does not have the attribute to verify.")
+	errCodeAttribute = cognitoidp.ErrInvalidParameter.Msg("Only email and phone_number can be verified.")
+)
+
+// Passwords.
+var (
+	errPasswordShort   = errPassword("Password not long enough")
+	errPasswordNumeric = errPassword("Password must have numeric characters")
+	errPasswordLower   = errPassword("Password must have lowercase characters")
+	errPasswordUpper   = errPassword("Password must have uppercase characters")
+	errPasswordSymbol  = errPassword("Password must have symbol characters")
+	errPasswordUsed    = cognitoidp.ErrPasswordHistoryPolicyViolation.Msg("Password has previously been used")
+)
+
+func errPassword(rule string) *awsapi.Error {
+	return cognitoidp.ErrInvalidPassword.Msg("Password did not conform with policy: %s", rule)
+}
+
+// Usernames, aliases, attributes.
+var (
+	errUsernameNotEmail   = cognitoidp.ErrInvalidParameter.Msg("Username should be an email.")
+	errUsernameNotPhone   = cognitoidp.ErrInvalidParameter.Msg("Username should be a phone number.")
+	errUsernameNotEither  = cognitoidp.ErrInvalidParameter.Msg("Username should be either an email or a phone number.")
+	errUsernameEmailAlias = cognitoidp.ErrInvalidParameter.Msg("Username cannot be of email format, since user pool is configured for email alias.")
+	errUsernamePhoneAlias = cognitoidp.ErrInvalidParameter.Msg("Username cannot be of phone number format, since user pool is configured for phone number alias.")
+	errEmailFormat        = cognitoidp.ErrInvalidParameter.Msg("Invalid email address format.")
+	errPhoneFormat        = cognitoidp.ErrInvalidParameter.Msg("Invalid phone number format.")
+	errEmailToVerify      = cognitoidp.ErrInvalidParameter.Msg("Email is required to verify/un-verify an email")
+	errPhoneToVerify      = cognitoidp.ErrInvalidParameter.Msg("Phone Number is required to verify/un-verify a phone number")
+	errUsernameMismatch   = cognitoidp.ErrInvalidParameter.Msg("Username and the attribute that it stands for must be equal.")
+	errPreferredTooEarly  = cognitoidp.ErrInvalidParameter.Msg("user.preferred_username: Attribute cannot be updated. (preferred_username can only be set after confirmation)")
+	errPreferredIsAlias   = cognitoidp.ErrInvalidParameter.Msg("preferred_username cannot have the format of another alias of the user pool.")
+	errNoSuchAttributes   = cognitoidp.ErrInvalidParameter.Msg("One or more requested attributes do not exist.")
+	errNoDestination      = cognitoidp.ErrInvalidParameter.Msg("Cannot send an invitation: the user has no email or phone_number for the desired delivery mediums.")
+)
+
+// errAliasSignUp refuses a new user whose e-mail address or phone number is another's name to sign in with.
+func errAliasSignUp(kind string) *awsapi.Error {
+	return cognitoidp.ErrUsernameExists.Msg("An account with the given %s already exists.", kind)
+}
+
+// errAliasExists refuses to verify an alias that another user holds.
+func errAliasExists(kind string) *awsapi.Error {
+	return cognitoidp.ErrAliasExists.Msg("An account with the %s already exists.", kind)
+}
+
+func errSchema(text string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s", "Attributes did not conform to the schema: "+text)
+}
+
+func errSchemaNoAttribute(name string) *awsapi.Error {
+	return errSchema(name + ": Attribute does not exist in the schema.\n")
+}
+
+func errSchemaNoType(name string) *awsapi.Error {
+	return errSchema("Type for attribute {" + name + "} could not be determined")
+}
+
+func errUpdateNoAttribute(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("user.%s: Attribute does not exist in the schema.", name)
+}
+
+func errImmutable(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("user.%s: Attribute cannot be updated. (changing an immutable attribute)", name)
+}
+
+func errRequiredDelete(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("user.%s: Attribute cannot be deleted. (required by the schema)", name)
+}
+
+// Pools, clients, groups, tags.
+var (
+	errGroupNotFound      = cognitoidp.ErrResourceNotFound.Msg("Group not found.")
+	errGroupExists        = cognitoidp.ErrGroupExists.Msg("A group with the name already exists.")
+	errPaginationToken    = cognitoidp.ErrInvalidParameter.Msg("Invalid pagination token")
+	errDeletionProtection = cognitoidp.ErrInvalidParameter.Msg("The user pool cannot be deleted because deletion protection is activated. Deletion protection must be inactivated first.")
+	errBothUsernameKinds  = cognitoidp.ErrInvalidParameter.Msg("Only one of the aliasAttributes or usernameAttributes can be set in a user pool.")
+	errPreferredRequired  = cognitoidp.ErrInvalidParameter.Msg("preferred_username cannot be both required and an alias.")
+	errCustomRequired     = cognitoidp.ErrInvalidParameter.Msg("Required custom attributes are not supported currently.")
+	errMFAWithoutSMS      = cognitoidp.ErrInvalidParameter.Msg("SMS configuration and Auto verification for phone_number are required when MFA is required/optional")
+	errTwoValidities      = cognitoidp.ErrInvalidParameter.Msg("Please use TemporaryPasswordValidityDays in PasswordPolicy instead of UnusedAccountValidityDays")
+	errEmailTemplate      = cognitoidp.ErrInvalidParameter.Msg("Email messages can be customized only with EmailSendingAccount DEVELOPER.")
+	errEmailSourceArn     = cognitoidp.ErrInvalidParameter.Msg("SourceArn is required with EmailSendingAccount DEVELOPER.")
+	errTwoVerifications   = cognitoidp.ErrInvalidParameter.Msg("VerificationMessageTemplate and the verification messages beside it must agree.")
+	errSMSConfiguration   = cognitoidp.ErrInvalidParameter.Msg("SmsConfiguration takes either SnsCallerArn or EumsSms.")
+	errRecoveryPriority   = cognitoidp.ErrInvalidParameter.Msg("Account recovery mechanisms must have the priorities 1 and 2, each once.")
+	errRecoveryName       = cognitoidp.ErrInvalidParameter.Msg("Account recovery mechanisms must be different, and admin_only must be the only one.")
+	errUpdateSubset       = cognitoidp.ErrInvalidParameter.Msg("AttributesRequireVerificationBeforeUpdate must be a subset of AutoVerifiedAttributes.")
+	errSecretTwice        = cognitoidp.ErrInvalidParameter.Msg("Only one of GenerateSecret or ClientSecret can be set.")
+	errFlowsMixed         = cognitoidp.ErrInvalidParameter.Msg("Cannot use a legacy auth flow along with ALLOW_ auth flows.")
+	errClientTokenFlow    = cognitoidp.ErrInvalidParameter.Msg("ALLOW_CLIENT_TOKEN_AUTH must be the only auth flow of a client that has a secret.")
+	errTokenValidity      = cognitoidp.ErrInvalidParameter.Msg("Invalid range for token validity.")
+	errOAuthIncomplete    = cognitoidp.ErrInvalidParameter.Msg("AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows.")
+	errOAuthMixed         = cognitoidp.ErrInvalidOAuthFlow.Msg("client_credentials flow can not be selected along with code flow or implicit flow.")
+	errOAuthNoSecret      = cognitoidp.ErrInvalidOAuthFlow.Msg("client_credentials flow can not be selected if client does not have a client secret.")
+	errDefaultRedirect    = cognitoidp.ErrInvalidParameter.Msg("DefaultRedirectURI must be one of the CallbackURLs.")
+	errCallbackMissing    = cognitoidp.ErrInvalidParameter.Msg("CallbackURLs are required for the code and implicit flows.")
+	errPropagateSecret    = cognitoidp.ErrInvalidParameter.Msg("EnablePropagateAdditionalUserContextData requires a client secret.")
+	errHistoryTier        = cognitoidp.ErrFeatureUnavailableInTier.Msg("Password history is not available in the user pool's tier.")
+	errTagCount           = cognitoidp.ErrInvalidParameter.Msg("A user pool can have at most 50 tags.")
+	errTagPrefix          = cognitoidp.ErrInvalidParameter.Msg("Tag keys and values cannot begin with aws:.")
+)
+
+func errPoolNotFound(id string) *awsapi.Error {
+	return cognitoidp.ErrResourceNotFound.Msg("User pool %s does not exist.", id)
+}
+
+func errClientNotFound(id string) *awsapi.Error {
+	return cognitoidp.ErrResourceNotFound.Msg("User pool client %s does not exist.", id)
+}
+
+func errProviderNotFound(name, pool string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The provider %s does not exist for User Pool %s.", name, pool)
+}
+
+func errScopeNotFound(scope string) *awsapi.Error {
+	return cognitoidp.ErrScopeDoesNotExist.Msg("Invalid scope requested: %s", scope)
+}
+
+func errRedirectURI(uri string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s is not a valid redirect URI: it must be absolute, without fragment, and https unless it leads to localhost or has a scheme of its own.", uri)
+}
+
+func errClientAttributes(access, doing string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Invalid %s attributes specified while %s a client", access, doing)
+}
+
+func errAttributeExists(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s: Existing attribute already has name %s.", name, name)
+}
+
+func errAttributeDefinition(name, why string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s: %s", name, why)
+}
+
+func errLimit(what string, most int) *awsapi.Error {
+	return cognitoidp.ErrLimitExceeded.Msg("The limit of %d %s is reached.", most, what)
+}
+
+// ListUsers.
+func errSearchAttribute(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Invalid search attribute: %s", name)
+}
+
+func errFilter(why string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Error while parsing filter: %s", why)
+}
+
+// errNotAvailable refuses a setting that promises what this server does not do yet. See refuseUnavailable.
+func errNotAvailable(setting string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s is not available in this server.", setting)
+}
