@@ -31,7 +31,7 @@ func main() {
 }
 
 func run(root string) error {
-	files, err := generate(filepath.Join(root, "models"))
+	files, err := generate(root)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,8 @@ func run(root string) error {
 }
 
 // generate returns every generated file by its path below the repository's root.
-func generate(models string) (map[string][]byte, error) {
+func generate(root string) (map[string][]byte, error) {
+	models := filepath.Join(root, "models")
 	files := map[string][]byte{}
 	var all []*served
 	for _, service := range services {
@@ -72,6 +73,13 @@ func generate(models string) (map[string][]byte, error) {
 			}
 			files["internal/api/"+g.pkg+"/"+name] = src
 		}
+	}
+	for _, protocol := range []string{"json", "query", "rest-json"} {
+		code, err := vectors(root, protocol)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(files, code)
 	}
 	files["docs/operations.md"] = operationsPage(all)
 	return files, nil

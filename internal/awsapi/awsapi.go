@@ -99,6 +99,7 @@ type Protocol struct {
 	Version   string // API version: the Version parameter of Query
 	Target    string // prefix of X-Amz-Target, without the dot
 	Namespace string // xmlns of Query answers
+	Path      string // RESTJSON: what all of its paths begin with
 	Style     ValidationStyle
 	CORS      bool // called by browsers
 }

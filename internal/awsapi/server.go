@@ -163,9 +163,14 @@ const kindNone Kind = -1
 func (c *call) route() error {
 	media, _, _ := strings.Cut(c.r.Header.Get("Content-Type"), ";")
 	media = strings.ToLower(strings.TrimSpace(media))
-	switch path := c.r.URL.EscapedPath(); {
-	case path == "/identitypools" || strings.HasPrefix(path, "/identitypools/"):
-		return c.routeREST(path)
+	path := c.r.URL.EscapedPath()
+	for _, t := range c.table {
+		if t.Protocol.Kind == RESTJSON && (path+"/" == t.Protocol.Path || strings.HasPrefix(path, t.Protocol.Path)) {
+			c.service = t
+			return c.routeREST(path)
+		}
+	}
+	switch {
 	case c.r.Method == http.MethodPost && media == "application/x-amz-json-1.1":
 		return c.routeJSON()
 	case c.r.Header.Get("X-Amz-Target") != "":
@@ -204,7 +209,9 @@ var errIncompleteBody = &Error{Code: "IncompleteBody", Status: 400}
 
 func (c *call) routeJSON() error {
 	c.kind = JSON11
-	prefix, name, _ := strings.Cut(c.r.Header.Get("X-Amz-Target"), ".")
+	target := c.r.Header.Get("X-Amz-Target")
+	dot := max(strings.LastIndexByte(target, '.'), 0)
+	prefix, name := target[:dot], strings.TrimPrefix(target[dot:], ".")
 	for _, t := range c.table {
 		if t.Protocol.Kind == JSON11 && t.Protocol.Target == prefix {
 			c.service, c.op = t, t.ops[name]
@@ -247,19 +254,13 @@ func (c *call) routeQuery() error {
 
 func (c *call) routeREST(path string) error {
 	c.kind = RESTJSON
-	for _, t := range c.table {
-		if t.Protocol.Kind != RESTJSON {
-			continue
-		}
-		c.service = t
-		for i := range t.Operations {
-			if values, ok := matchRoute(t.Operations[i].Route, c.r.Method, path); ok {
-				c.op = &t.Operations[i]
-				c.request.Path = values
-				c.request.Params = c.r.URL.Query()
-				c.request.Header = c.r.Header
-				return c.readBody()
-			}
+	for i := range c.service.Operations {
+		if values, ok := matchRoute(c.service.Operations[i].Route, c.r.Method, path); ok {
+			c.op = &c.service.Operations[i]
+			c.request.Path = values
+			c.request.Params = c.r.URL.Query()
+			c.request.Header = c.r.Header
+			return c.readBody()
 		}
 	}
 	return errNotFound

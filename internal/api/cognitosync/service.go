@@ -12,6 +12,7 @@ import (
 var Protocol = &awsapi.Protocol{
 	Kind:    awsapi.RESTJSON,
 	Version: "2014-06-30",
+	Path:    "/identitypools/",
 	Style:   awsapi.ValidationStyle{Code: "InvalidParameterException"},
 	CORS:    true,
 }

@@ -48,6 +48,7 @@ type Service interface {
 	DetachRolePolicy(context.Context, *DetachRolePolicyRequest) error
 	DetachUserPolicy(context.Context, *DetachUserPolicyRequest) error
 	GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error)
+	GetAccountSummary(context.Context, *GetAccountSummaryRequest) (*GetAccountSummaryResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
 	GetGroupPolicy(context.Context, *GetGroupPolicyRequest) (*GetGroupPolicyResponse, error)
 	GetOpenIDConnectProvider(context.Context, *GetOpenIDConnectProviderRequest) (*GetOpenIDConnectProviderResponse, error)
@@ -65,6 +66,7 @@ type Service interface {
 	ListGroupPolicies(context.Context, *ListGroupPoliciesRequest) (*ListGroupPoliciesResponse, error)
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	ListGroupsForUser(context.Context, *ListGroupsForUserRequest) (*ListGroupsForUserResponse, error)
+	ListInstanceProfilesForRole(context.Context, *ListInstanceProfilesForRoleRequest) (*ListInstanceProfilesForRoleResponse, error)
 	ListOpenIDConnectProviderTags(context.Context, *ListOpenIDConnectProviderTagsRequest) (*ListOpenIDConnectProviderTagsResponse, error)
 	ListOpenIDConnectProviders(context.Context, *ListOpenIDConnectProvidersRequest) (*ListOpenIDConnectProvidersResponse, error)
 	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
@@ -132,6 +134,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DetachRolePolicy", "iam:DetachRolePolicy", awsapi.Signed, s.DetachRolePolicy),
 		awsapi.OpNoOutput("DetachUserPolicy", "iam:DetachUserPolicy", awsapi.Signed, s.DetachUserPolicy),
 		awsapi.Op("GetAccessKeyLastUsed", "iam:GetAccessKeyLastUsed", awsapi.Signed, s.GetAccessKeyLastUsed),
+		awsapi.Op("GetAccountSummary", "iam:GetAccountSummary", awsapi.Signed, s.GetAccountSummary),
 		awsapi.Op("GetGroup", "iam:GetGroup", awsapi.Signed, s.GetGroup),
 		awsapi.Op("GetGroupPolicy", "iam:GetGroupPolicy", awsapi.Signed, s.GetGroupPolicy),
 		awsapi.Op("GetOpenIDConnectProvider", "iam:GetOpenIDConnectProvider", awsapi.Signed, s.GetOpenIDConnectProvider),
@@ -149,6 +152,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListGroupPolicies", "iam:ListGroupPolicies", awsapi.Signed, s.ListGroupPolicies),
 		awsapi.Op("ListGroups", "iam:ListGroups", awsapi.Signed, s.ListGroups),
 		awsapi.Op("ListGroupsForUser", "iam:ListGroupsForUser", awsapi.Signed, s.ListGroupsForUser),
+		awsapi.Op("ListInstanceProfilesForRole", "iam:ListInstanceProfilesForRole", awsapi.Signed, s.ListInstanceProfilesForRole),
 		awsapi.Op("ListOpenIDConnectProviderTags", "iam:ListOpenIDConnectProviderTags", awsapi.Signed, s.ListOpenIDConnectProviderTags),
 		awsapi.Op("ListOpenIDConnectProviders", "iam:ListOpenIDConnectProviders", awsapi.Signed, s.ListOpenIDConnectProviders),
 		awsapi.Op("ListPolicies", "iam:ListPolicies", awsapi.Signed, s.ListPolicies),

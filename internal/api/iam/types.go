@@ -256,6 +256,15 @@ type GetAccessKeyLastUsedResponse struct {
 	AccessKeyLastUsed *AccessKeyLastUsed `json:"AccessKeyLastUsed,omitzero"`
 }
 
+// GetAccountSummaryRequest is the shape GetAccountSummaryRequest.
+type GetAccountSummaryRequest struct {
+}
+
+// GetAccountSummaryResponse is the shape GetAccountSummaryResponse.
+type GetAccountSummaryResponse struct {
+	SummaryMap map[string]int32 `json:"SummaryMap,omitzero"`
+}
+
 // GetGroupPolicyRequest is the shape GetGroupPolicyRequest.
 type GetGroupPolicyRequest struct {
 	GroupName  *string `json:"GroupName,omitzero"`  // required
@@ -372,6 +381,17 @@ type Group struct {
 	GroupId    *string    `json:"GroupId,omitzero"`
 	Arn        *string    `json:"Arn,omitzero"`
 	CreateDate *time.Time `json:"CreateDate,omitzero"`
+}
+
+// InstanceProfile is the shape InstanceProfile.
+type InstanceProfile struct {
+	Path                *string    `json:"Path,omitzero"`
+	InstanceProfileName *string    `json:"InstanceProfileName,omitzero"`
+	InstanceProfileId   *string    `json:"InstanceProfileId,omitzero"`
+	Arn                 *string    `json:"Arn,omitzero"`
+	CreateDate          *time.Time `json:"CreateDate,omitzero"`
+	Roles               []Role     `json:"Roles,omitzero"`
+	Tags                []Tag      `json:"Tags,omitzero"`
 }
 
 // ListAccessKeysRequest is the shape ListAccessKeysRequest.
@@ -492,6 +512,20 @@ type ListGroupsResponse struct {
 	Groups      []Group `json:"Groups,omitzero"`
 	IsTruncated *bool   `json:"IsTruncated,omitzero"`
 	Marker      *string `json:"Marker,omitzero"`
+}
+
+// ListInstanceProfilesForRoleRequest is the shape ListInstanceProfilesForRoleRequest.
+type ListInstanceProfilesForRoleRequest struct {
+	RoleName *string `json:"RoleName,omitzero"` // required
+	Marker   *string `json:"Marker,omitzero"`
+	MaxItems *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListInstanceProfilesForRoleResponse is the shape ListInstanceProfilesForRoleResponse.
+type ListInstanceProfilesForRoleResponse struct {
+	InstanceProfiles []InstanceProfile `json:"InstanceProfiles,omitzero"`
+	IsTruncated      *bool             `json:"IsTruncated,omitzero"`
+	Marker           *string           `json:"Marker,omitzero"`
 }
 
 // ListOpenIDConnectProviderTagsRequest is the shape ListOpenIDConnectProviderTagsRequest.

@@ -91,6 +91,9 @@ func (x *DetachUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *GetAccessKeyLastUsedRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *GetAccountSummaryRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *GetGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -140,6 +143,9 @@ func (x *ListGroupsForUserRequest) Validate(v *awsapi.Validator) { x.validate(v)
 
 // Validate checks the constraints of the model.
 func (x *ListGroupsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListInstanceProfilesForRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListOpenIDConnectProviderTagsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -566,6 +572,13 @@ func (x *ListGroupsForUserRequest) validate(v *awsapi.Validator) {
 
 func (x *ListGroupsRequest) validate(v *awsapi.Validator) {
 	v.String("PathPrefix", x.PathPrefix, &rulePathPrefixType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *ListInstanceProfilesForRoleRequest) validate(v *awsapi.Validator) {
+	v.Required("RoleName", x.RoleName != nil, false)
+	v.String("RoleName", x.RoleName, &ruleRoleNameType)
 	v.String("Marker", x.Marker, &ruleMarkerType)
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }

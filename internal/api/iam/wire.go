@@ -171,6 +171,14 @@ func (x *GetAccessKeyLastUsedRequest) Decode(r *awsapi.Request) {
 func (x *GetAccessKeyLastUsedResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *GetAccountSummaryRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetAccountSummaryResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -305,6 +313,14 @@ func (x *ListGroupsForUserRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ListGroupsForUserResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *ListInstanceProfilesForRoleRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListInstanceProfilesForRoleResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *ListOpenIDConnectProviderTagsRequest) Decode(r *awsapi.Request) {
@@ -659,6 +675,9 @@ func (x *GetAccessKeyLastUsedRequest) decodeQuery(q *awsapi.FormNode) {
 	x.AccessKeyId = q.Get("AccessKeyId").String()
 }
 
+func (x *GetAccountSummaryRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *GetGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyName = q.Get("PolicyName").String()
@@ -751,6 +770,12 @@ func (x *ListGroupsForUserRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *ListGroupsRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PathPrefix = q.Get("PathPrefix").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *ListInstanceProfilesForRoleRequest) decodeQuery(q *awsapi.FormNode) {
+	x.RoleName = q.Get("RoleName").String()
 	x.Marker = q.Get("Marker").String()
 	x.MaxItems = q.Get("MaxItems").Int()
 }
@@ -1093,6 +1118,14 @@ func (x *GetAccessKeyLastUsedResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *GetAccountSummaryResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.SummaryMap != nil {
+		e.Open("SummaryMap")
+		encodeSummaryMapType(e, x.SummaryMap)
+		e.Close("SummaryMap")
+	}
+}
+
 func (x *GetGroupPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("GroupName", x.GroupName)
 	e.String("PolicyName", x.PolicyName)
@@ -1186,6 +1219,24 @@ func (x *Group) encodeXML(e *awsapi.XMLEncoder) {
 	e.Time("CreateDate", x.CreateDate)
 }
 
+func (x *InstanceProfile) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Path", x.Path)
+	e.String("InstanceProfileName", x.InstanceProfileName)
+	e.String("InstanceProfileId", x.InstanceProfileId)
+	e.String("Arn", x.Arn)
+	e.Time("CreateDate", x.CreateDate)
+	if x.Roles != nil {
+		e.Open("Roles")
+		encodeRoleListType(e, x.Roles)
+		e.Close("Roles")
+	}
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+}
+
 func (x *ListAccessKeysResponse) encodeXML(e *awsapi.XMLEncoder) {
 	if x.AccessKeyMetadata != nil {
 		e.Open("AccessKeyMetadata")
@@ -1271,6 +1322,16 @@ func (x *ListGroupsResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Open("Groups")
 		encodeGroupListType(e, x.Groups)
 		e.Close("Groups")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
+func (x *ListInstanceProfilesForRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.InstanceProfiles != nil {
+		e.Open("InstanceProfiles")
+		encodeInstanceProfileListType(e, x.InstanceProfiles)
+		e.Close("InstanceProfiles")
 	}
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
@@ -1567,6 +1628,14 @@ func encodeGroupListType(e *awsapi.XMLEncoder, list []Group) {
 	}
 }
 
+func encodeInstanceProfileListType(e *awsapi.XMLEncoder, list []InstanceProfile) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodePolicyDocumentVersionListType(e *awsapi.XMLEncoder, list []PolicyVersion) {
 	for i := range list {
 		e.Open("member")
@@ -1594,6 +1663,16 @@ func encodeRoleListType(e *awsapi.XMLEncoder, list []Role) {
 		e.Open("member")
 		list[i].encodeXML(e)
 		e.Close("member")
+	}
+}
+
+func encodeSummaryMapType(e *awsapi.XMLEncoder, list map[string]int32) {
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.Open("entry")
+		e.StringValue("key", k)
+		e.IntValue("value", v)
+		e.Close("entry")
 	}
 }
 

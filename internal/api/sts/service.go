@@ -25,6 +25,7 @@ type Service interface {
 	AssumeRoleWithWebIdentity(context.Context, *AssumeRoleWithWebIdentityRequest) (*AssumeRoleWithWebIdentityResponse, error)
 	GetAccessKeyInfo(context.Context, *GetAccessKeyInfoRequest) (*GetAccessKeyInfoResponse, error)
 	GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
+	GetFederationToken(context.Context, *GetFederationTokenRequest) (*GetFederationTokenResponse, error)
 	GetSessionToken(context.Context, *GetSessionTokenRequest) (*GetSessionTokenResponse, error)
 }
 
@@ -35,6 +36,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("AssumeRoleWithWebIdentity", "sts:AssumeRoleWithWebIdentity", awsapi.Open, s.AssumeRoleWithWebIdentity),
 		awsapi.Op("GetAccessKeyInfo", "sts:GetAccessKeyInfo", awsapi.Signed, s.GetAccessKeyInfo),
 		awsapi.Op("GetCallerIdentity", "sts:GetCallerIdentity", awsapi.Signed, s.GetCallerIdentity),
+		awsapi.Op("GetFederationToken", "sts:GetFederationToken", awsapi.Signed, s.GetFederationToken),
 		awsapi.Op("GetSessionToken", "sts:GetSessionToken", awsapi.Signed, s.GetSessionToken),
 	}
 }

@@ -72,6 +72,12 @@ type Credentials struct {
 	Expiration      *time.Time `json:"Expiration,omitzero"`
 }
 
+// FederatedUser is the shape FederatedUser.
+type FederatedUser struct {
+	FederatedUserId *string `json:"FederatedUserId,omitzero"`
+	Arn             *string `json:"Arn,omitzero"`
+}
+
 // GetAccessKeyInfoRequest is the shape GetAccessKeyInfoRequest.
 type GetAccessKeyInfoRequest struct {
 	AccessKeyId *string `json:"AccessKeyId,omitzero"` // required
@@ -91,6 +97,25 @@ type GetCallerIdentityResponse struct {
 	UserId  *string `json:"UserId,omitzero"`
 	Account *string `json:"Account,omitzero"`
 	Arn     *string `json:"Arn,omitzero"`
+}
+
+// GetFederationTokenRequest is the shape GetFederationTokenRequest.
+type GetFederationTokenRequest struct {
+	Name                    *string                `json:"Name,omitzero"` // required
+	Policy                  *string                `json:"Policy,omitzero"`
+	PolicyArns              []PolicyDescriptorType `json:"PolicyArns,omitzero"`
+	DurationSeconds         *int32                 `json:"DurationSeconds,omitzero"`
+	Tags                    []Tag                  `json:"Tags,omitzero"`
+	MinimumSessionTokenSize *int32                 `json:"MinimumSessionTokenSize,omitzero"`
+}
+
+// GetFederationTokenResponse is the shape GetFederationTokenResponse.
+type GetFederationTokenResponse struct {
+	Credentials             *Credentials   `json:"Credentials,omitzero"`
+	FederatedUser           *FederatedUser `json:"FederatedUser,omitzero"`
+	PackedPolicySize        *int32         `json:"PackedPolicySize,omitzero"`
+	SessionTokenUtilization *int32         `json:"SessionTokenUtilization,omitzero"`
+	SessionTokenSize        *int32         `json:"SessionTokenSize,omitzero"`
 }
 
 // GetSessionTokenRequest is the shape GetSessionTokenRequest.

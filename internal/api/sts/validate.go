@@ -19,6 +19,9 @@ func (x *GetAccessKeyInfoRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *GetCallerIdentityRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
+func (x *GetFederationTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetSessionTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 func (x *AssumeRoleRequest) validate(v *awsapi.Validator) {
@@ -83,6 +86,27 @@ func (x *GetAccessKeyInfoRequest) validate(v *awsapi.Validator) {
 	v.String("AccessKeyId", x.AccessKeyId, &ruleAccessKeyIdType)
 }
 
+func (x *GetFederationTokenRequest) validate(v *awsapi.Validator) {
+	v.Required("Name", x.Name != nil, false)
+	v.String("Name", x.Name, &ruleUserNameType)
+	v.String("Policy", x.Policy, &ruleSessionPolicyDocumentType)
+	for i := range x.PolicyArns {
+		v.EnterElement("PolicyArns", i)
+		x.PolicyArns[i].validate(v)
+		v.Leave()
+	}
+	v.Int("DurationSeconds", x.DurationSeconds, &ruleDurationSecondsType)
+	if x.Tags != nil {
+		v.Size("Tags", len(x.Tags), x.Tags, &ruleTagListType)
+	}
+	for i := range x.Tags {
+		v.EnterElement("Tags", i)
+		x.Tags[i].validate(v)
+		v.Leave()
+	}
+	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
+}
+
 func (x *GetSessionTokenRequest) validate(v *awsapi.Validator) {
 	v.Int("DurationSeconds", x.DurationSeconds, &ruleDurationSecondsType)
 	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
@@ -145,3 +169,5 @@ var ruleTokenCodeType = awsapi.StringRule{Min: 6, Max: 6, Pattern: awsapi.NewPat
 var ruleUnrestrictedSessionPolicyDocumentType = awsapi.StringRule{Min: 1, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+`)}
 
 var ruleUrlType = awsapi.StringRule{Min: 4, Max: 2048}
+
+var ruleUserNameType = awsapi.StringRule{Min: 2, Max: 32, Pattern: awsapi.NewPattern(`[\w+=,.@-]*`, `[\w+=,.@-]*`)}

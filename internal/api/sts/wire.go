@@ -39,6 +39,14 @@ func (x *GetCallerIdentityRequest) Decode(r *awsapi.Request) {
 func (x *GetCallerIdentityResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *GetFederationTokenRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetFederationTokenResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetSessionTokenRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -78,6 +86,15 @@ func (x *GetAccessKeyInfoRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *GetCallerIdentityRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
+func (x *GetFederationTokenRequest) decodeQuery(q *awsapi.FormNode) {
+	x.Name = q.Get("Name").String()
+	x.Policy = q.Get("Policy").String()
+	x.PolicyArns = decodePolicyDescriptorListType(q.Get("PolicyArns"))
+	x.DurationSeconds = q.Get("DurationSeconds").Int()
+	x.Tags = decodeTagListType(q.Get("Tags"))
+	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
 }
 
 func (x *GetSessionTokenRequest) decodeQuery(q *awsapi.FormNode) {
@@ -198,6 +215,11 @@ func (x *Credentials) encodeXML(e *awsapi.XMLEncoder) {
 	e.Time("Expiration", x.Expiration)
 }
 
+func (x *FederatedUser) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("FederatedUserId", x.FederatedUserId)
+	e.String("Arn", x.Arn)
+}
+
 func (x *GetAccessKeyInfoResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Account", x.Account)
 }
@@ -206,6 +228,22 @@ func (x *GetCallerIdentityResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("UserId", x.UserId)
 	e.String("Account", x.Account)
 	e.String("Arn", x.Arn)
+}
+
+func (x *GetFederationTokenResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Credentials != nil {
+		e.Open("Credentials")
+		x.Credentials.encodeXML(e)
+		e.Close("Credentials")
+	}
+	if x.FederatedUser != nil {
+		e.Open("FederatedUser")
+		x.FederatedUser.encodeXML(e)
+		e.Close("FederatedUser")
+	}
+	e.Int("PackedPolicySize", x.PackedPolicySize)
+	e.Int("SessionTokenUtilization", x.SessionTokenUtilization)
+	e.Int("SessionTokenSize", x.SessionTokenSize)
 }
 
 func (x *GetSessionTokenResponse) encodeXML(e *awsapi.XMLEncoder) {
