@@ -263,7 +263,7 @@ func (c *condition) fitsOne(got string, ctx *Context) bool {
 	case stringEquals:
 		for i := range c.values {
 			v := &c.values[i]
-			if v.plain && v.text == got || !v.plain && match(v.tokens, got, ctx) {
+			if v.plain && v.literal() == got || !v.plain && match(v.tokens, got, ctx) {
 				return true
 			}
 		}

@@ -102,6 +102,7 @@ type evaluation struct {
 	who     *Principal
 	ctx     *Context
 	target  target
+	service string // prefix of the action
 	trust   bool
 	trace   *Explanation // nil unless explaining
 }
@@ -109,6 +110,8 @@ type evaluation struct {
 func (e *evaluation) decide(p *Policies) Decision {
 	r := e.request
 	e.who, e.ctx, e.target, e.trust = &r.Principal, r.Context, newTarget(r.Resource), p.Trust
+	e.service, _, _ = strings.Cut(r.Action, ":")
+	e.service = strings.ToLower(e.service)
 	if e.who.Kind != Anonymous && neverDenied(r.Action) {
 		return Decision{Allowed: true}
 	}
@@ -264,9 +267,10 @@ func (e *evaluation) deniesOne(src *Source, layer Layer) (d Decision, found bool
 	if src.Policy == nil {
 		return Decision{Layer: layer, Source: src, Err: ErrNoPolicy}, true
 	}
-	for _, st := range src.Policy.deny {
+	for i := range src.Policy.deny {
+		st := &src.Policy.deny[i]
 		if e.applies(src, st, layer) != 0 && !found {
-			d, found = Decision{Explicit: true, Layer: layer, Source: src, Statement: st}, true
+			d, found = Decision{Explicit: true, Layer: layer, Source: src, Statement: st.statement}, true
 			if e.trace == nil {
 				break
 			}
@@ -294,9 +298,10 @@ func (e *evaluation) allowsOne(src *Source, layer Layer) (*Source, *Statement) {
 		return nil, nil
 	}
 	var found *Statement
-	for _, st := range src.Policy.allow {
+	for i := range src.Policy.allow {
+		st := &src.Policy.allow[i]
 		if e.applies(src, st, layer) != 0 && found == nil {
-			if found = st; e.trace == nil {
+			if found = st.statement; e.trace == nil {
 				break
 			}
 		}
@@ -314,14 +319,15 @@ func (e *evaluation) grants(sources []Source, layer Layer) grants {
 		if sources[i].Policy == nil {
 			continue
 		}
-		for _, st := range sources[i].Policy.allow {
+		for j := range sources[i].Policy.allow {
+			st := &sources[i].Policy.allow[j]
 			kinds := e.applies(&sources[i], st, layer)
 			if kinds&^g.kinds == 0 {
 				continue
 			}
 			// Keep the statement of the widest grant for the record.
 			if g.source == nil || kinds&toSession != 0 && g.kinds&toSession == 0 {
-				g.source, g.statement = &sources[i], st
+				g.source, g.statement = &sources[i], st.statement
 			}
 			g.kinds |= kinds
 		}
@@ -344,9 +350,13 @@ func (g *grants) decision(layer Layer) Decision {
 // applies reports whether all elements of a statement fit the request, as the
 // set of ways in which it names the caller; identity-side policies name nobody
 // and count as toSession.
-func (e *evaluation) applies(src *Source, st *Statement, layer Layer) grant {
+func (e *evaluation) applies(src *Source, at *indexed, layer Layer) grant {
+	st := at.statement
 	if e.trace != nil {
 		return e.tracedApplies(src, st, layer)
+	}
+	if at.service != "" && at.service != e.service {
+		return 0
 	}
 	if !e.actionFits(st) || !e.resourceFits(st, layer) {
 		return 0

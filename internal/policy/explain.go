@@ -60,16 +60,19 @@ func (e *evaluation) completeTrace(p *Policies) {
 	for i := range e.trace.Statements {
 		seen[e.trace.Statements[i].Statement] = true
 	}
+	addOne := func(src *Source, layer Layer) {
+		if src.Policy == nil {
+			return
+		}
+		for j := range src.Policy.statements {
+			if st := &src.Policy.statements[j]; !seen[st] {
+				e.tracedApplies(src, st, layer)
+			}
+		}
+	}
 	add := func(sources []Source, layer Layer) {
 		for i := range sources {
-			if sources[i].Policy == nil {
-				continue
-			}
-			for j := range sources[i].Policy.statements {
-				if st := &sources[i].Policy.statements[j]; !seen[st] {
-					e.applies(&sources[i], st, layer)
-				}
-			}
+			addOne(&sources[i], layer)
 		}
 	}
 	for _, level := range p.SCP {
@@ -85,7 +88,7 @@ func (e *evaluation) completeTrace(p *Policies) {
 	add(p.Resource, resourceLayer)
 	add(p.Identity, IdentityBased)
 	if p.Boundary != nil {
-		add([]Source{*p.Boundary}, PermissionsBoundary)
+		addOne(p.Boundary, PermissionsBoundary)
 	}
 	add(p.Session, SessionPolicy)
 }

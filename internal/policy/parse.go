@@ -65,9 +65,9 @@ func read(text string) (*Policy, *Malformed) {
 	}
 	for i := range p.statements {
 		if st := &p.statements[i]; st.Effect == Allow {
-			p.allow = append(p.allow, st)
+			p.allow = append(p.allow, index(st))
 		} else {
-			p.deny = append(p.deny, st)
+			p.deny = append(p.deny, index(st))
 		}
 	}
 	return p, nil

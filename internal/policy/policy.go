@@ -74,9 +74,29 @@ type Policy struct {
 	id      string
 	// statements in document order; the evaluator reads allow and deny.
 	statements  []Statement
-	allow, deny []*Statement
+	allow, deny []indexed
 
 	badEffect *node // an Effect in the wrong case: read, but never accepted
+}
+
+// indexed lets the evaluator pass over a statement without looking at it:
+// service is the lower-case prefix that all its actions share, empty if they
+// do not or if it has NotAction.
+type indexed struct {
+	service   string
+	statement *Statement
+}
+
+func index(st *Statement) indexed {
+	service := ""
+	for i := range st.actions {
+		prefix, _, found := strings.Cut(st.actions[i].lower, ":")
+		if !found || st.notAction || i > 0 && prefix != service || strings.ContainsAny(prefix, "*?") {
+			return indexed{"", st}
+		}
+		service = prefix
+	}
+	return indexed{service, st}
 }
 
 // Statement is one statement of a policy.
