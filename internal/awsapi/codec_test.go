@@ -276,6 +276,32 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
+// FuzzValidJSON compares the scanner with encoding/json.
+func FuzzValidJSON(f *testing.F) {
+	for _, s := range []string{
+		`{}`, ` [1, -0, 0.5, 1e9, 1E+9, 1e-9, true, false, null, "x"] `, `{"a":{"b":[[]]},"c":""}`, `"\u00e4\"\\\/\b\f\n\r\t"`, "\"12345678\x1f\"",
+		`01`, `1.`, `.5`, `-`, `1e`, `+1`, `"\x"`, `"\u12g4"`, `"`, `{"a"}`, `{"a":}`, `{"a":1,}`, `[1,]`, `[1 2]`, `{} {}`, `tru`, `nul`, ``, "\x00", "{}\x00", `{a:1}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, want := validJSON(b), json.Valid(b); got != want && (got || strings.Count(string(b), "[")+strings.Count(string(b), "{") <= maxJSONDepth) {
+			t.Errorf("%q: %t, encoding/json says %t", b, got, want)
+		}
+	})
+}
+
+func TestJSONDepth(t *testing.T) {
+	for _, c := range []struct {
+		depth int
+		want  bool
+	}{{maxJSONDepth, true}, {maxJSONDepth + 2, false}, {1 << 20, false}} {
+		if got := validJSON([]byte(strings.Repeat("[", c.depth) + strings.Repeat("]", c.depth))); got != c.want {
+			t.Errorf("depth %d: %t", c.depth, got)
+		}
+	}
+}
+
 // FuzzJSONString: what is encoded is JSON, and reads back as it was.
 func FuzzJSONString(f *testing.F) {
 	f.Add("a\"\\\n\x00\u2028😀\xff")

@@ -27,7 +27,7 @@ var errSerialization = &Error{Code: "SerializationException", Status: 400}
 // NewJSONDecoder returns a decoder of body, which must be one JSON object in
 // UTF-8; anything else is a SerializationException.
 func NewJSONDecoder(body []byte) (*JSONDecoder, error) {
-	if !json.Valid(body) || !utf8.Valid(body) {
+	if !validJSON(body) || !utf8.Valid(body) {
 		return nil, errSerialization
 	}
 	d := &JSONDecoder{buf: body}
@@ -159,12 +159,13 @@ func (d *JSONDecoder) Element() bool {
 func (d *JSONDecoder) str() []byte {
 	start := d.pos
 	d.pos++
-	plain := true
+	escaped := false
 	for {
+		d.pos += plain(d.buf[d.pos:])
 		switch d.buf[d.pos] {
 		case '"':
 			d.pos++
-			if plain {
+			if !escaped {
 				return d.buf[start+1 : d.pos-1]
 			}
 			var s string
@@ -173,7 +174,7 @@ func (d *JSONDecoder) str() []byte {
 			}
 			return []byte(s)
 		case '\\':
-			plain = false
+			escaped = true
 			d.pos += 2
 		default:
 			d.pos++

@@ -171,6 +171,11 @@ const hexDigits = "0123456789abcdef"
 // StringValue writes an element.
 func (e *JSONEncoder) StringValue(s string) {
 	b := append(e.buf, '"')
+	whole := append(b, s...)
+	if plain(whole[len(b):]) == len(s) {
+		e.buf = append(whole, '"')
+		return
+	}
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
