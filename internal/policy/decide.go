@@ -102,14 +102,13 @@ type evaluation struct {
 	who     *Principal
 	ctx     *Context
 	target  target
-	service string // prefix of the action
-	trust   bool
+	service string       // prefix of the action
 	trace   *Explanation // nil unless explaining
 }
 
 func (e *evaluation) decide(p *Policies) Decision {
 	r := e.request
-	e.who, e.ctx, e.target, e.trust = &r.Principal, r.Context, newTarget(r.Resource), p.Trust
+	e.who, e.ctx, e.target = &r.Principal, r.Context, newTarget(r.Resource)
 	e.service, _, _ = strings.Cut(r.Action, ":")
 	e.service = strings.ToLower(e.service)
 	if e.who.Kind != Anonymous && neverDenied(r.Action) {
@@ -396,7 +395,12 @@ func (e *evaluation) resourceFits(st *Statement, layer Layer) bool {
 
 func (e *evaluation) principalFits(st *Statement, layer Layer) grant {
 	switch layer {
-	case ResourceBased, RoleTrust, ResourceControl:
+	case ResourceBased, RoleTrust:
+		if e.who.Kind == Federated && st.Effect == Allow {
+			return st.namesProvider(e.who)
+		}
+		return st.namesCaller(e.who)
+	case ResourceControl:
 		return st.namesCaller(e.who)
 	}
 	if st.hasPrincipal {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -235,4 +236,86 @@ func describe(layer Layer, src *Source, st *Statement) string {
 		sid = " " + st.Sid
 	}
 	return fmt.Sprintf("%s%s in %s %s (line %d, column %d)", st.Effect, sid, layer, name, line, column)
+}
+
+// AuthorizationMessage is the explanation of a denied request in the form that
+// sts:DecodeAuthorizationMessage returns: the Deny statements that applied, and
+// the caller, action, resource and keys of the request.
+func (x *Explanation) AuthorizationMessage(r *Request) ([]byte, error) {
+	type value struct {
+		Value string `json:"value"`
+	}
+	type list[T any] struct {
+		Items []T `json:"items"`
+	}
+	type key struct {
+		Key    string      `json:"key"`
+		Values list[value] `json:"values"`
+	}
+	type statement struct {
+		ID              string      `json:"statementId"`
+		Effect          string      `json:"effect"`
+		Principals      list[value] `json:"principals"`
+		PrincipalGroups list[value] `json:"principalGroups"`
+		Actions         list[value] `json:"actions"`
+		Resources       list[value] `json:"resources"`
+		Conditions      list[key]   `json:"conditions"`
+	}
+	type principal struct {
+		ID   string `json:"id"`
+		Name string `json:"name,omitempty"`
+		ARN  string `json:"arn"`
+	}
+	values := func(texts []string) list[value] {
+		items := []value{}
+		for _, text := range texts {
+			items = append(items, value{text})
+		}
+		return list[value]{items}
+	}
+
+	var m struct {
+		Allowed           bool            `json:"allowed"`
+		ExplicitDeny      bool            `json:"explicitDeny"`
+		MatchedStatements list[statement] `json:"matchedStatements"`
+		Failures          list[value]     `json:"failures"`
+		Context           struct {
+			Principal  principal `json:"principal"`
+			Action     string    `json:"action"`
+			Resource   string    `json:"resource"`
+			Conditions list[key] `json:"conditions"`
+		} `json:"context"`
+	}
+	m.Allowed, m.ExplicitDeny = x.Allowed, x.Explicit
+	m.MatchedStatements.Items, m.Failures.Items = []statement{}, []value{}
+	for _, out := range x.Matched() {
+		st := out.Statement
+		if st.Effect != Deny {
+			continue
+		}
+		actions, _ := st.Actions()
+		resources, _ := st.Resources()
+		entries, _ := st.Principals()
+		var names []string
+		for _, entry := range entries {
+			names = append(names, entry.Value)
+		}
+		conditions := []key{}
+		for _, c := range st.Conditions() {
+			conditions = append(conditions, key{c.Key, values(c.Values)})
+		}
+		m.MatchedStatements.Items = append(m.MatchedStatements.Items, statement{st.Sid, st.Effect.String(), values(names), values(nil),
+			values(actions), values(resources), list[key]{conditions}})
+	}
+	who := &r.Principal
+	m.Context.Principal = principal{ID: who.ID, Name: who.SessionName, ARN: who.Display()}
+	if who.Kind == RoleSession && who.ID != "" {
+		m.Context.Principal.ID += ":" + who.SessionName
+	}
+	m.Context.Action, m.Context.Resource = r.Action, r.Resource
+	m.Context.Conditions.Items = []key{}
+	r.Context.Keys(func(name string, texts []string) {
+		m.Context.Conditions.Items = append(m.Context.Conditions.Items, key{name, values(texts)})
+	})
+	return json.Marshal(m)
 }

@@ -43,7 +43,6 @@ func read(text string) (*Policy, *Malformed) {
 			if m.value.kind != '"' {
 				return nil, malformed(syntaxFault, m.value.start, "Id must be a string")
 			}
-			p.id = m.value.text
 		case "Statement":
 			statement = m.value
 		default:

@@ -71,7 +71,6 @@ func (e Effect) String() string {
 type Policy struct {
 	text    string
 	version string // "2012-10-17", "2008-10-17" or empty
-	id      string
 	// statements in document order; the evaluator reads allow and deny.
 	statements  []Statement
 	allow, deny []indexed

@@ -175,8 +175,6 @@ const (
 	toAccount                    // the whole account: delegation to its administrators
 	toPublic                     // everyone, anonymous callers included
 	toExternal                   // a federated identity or a service
-
-	numGrants = iota
 )
 
 // match gives the grants that the entry means for the caller, 0 if it does not name him.
@@ -240,11 +238,7 @@ func (p *principalPattern) match(who *Principal) grant {
 func (s *Statement) namesCaller(who *Principal) grant {
 	var found grant
 	for i := range s.principals {
-		g := s.principals[i].match(who)
-		if who.Kind == Federated && s.principals[i].shape == everyone && s.Effect == Allow {
-			g = 0
-		}
-		found |= g
+		found |= s.principals[i].match(who)
 	}
 	if !s.notPrincipal {
 		return found
@@ -253,6 +247,17 @@ func (s *Statement) namesCaller(who *Principal) grant {
 		return 0
 	}
 	return toSession
+}
+
+// namesProvider is namesCaller without "*": everyone does not mean everyone
+// whom any identity provider knows.
+func (s *Statement) namesProvider(who *Principal) grant {
+	for i := range s.principals {
+		if s.principals[i].shape == federatedPrincipal && !s.notPrincipal && s.principals[i].match(who) != 0 {
+			return toExternal
+		}
+	}
+	return 0
 }
 
 // exempts reports whether NotPrincipal lists every identity of the caller: his
