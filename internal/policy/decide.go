@@ -133,7 +133,7 @@ func (e *evaluation) evaluate(p *Policies) Decision {
 	}
 	sameAccount := e.sameAccount()
 	root := e.who.Kind == Root
-	member := e.who.AccountID != "" // belongs to an account, so its policies apply
+	member := e.who.inAccount()
 
 	if d, denied := e.denied(p, resourceLayer, sameAccount); denied {
 		return d
@@ -153,23 +153,20 @@ func (e *evaluation) evaluate(p *Policies) Decision {
 	}
 
 	granted := e.grants(p.Resource, resourceLayer)
-	if !member {
+	if !member { // the resource's side alone decides
 		if granted.has(toPublic | toExternal) {
 			return granted.decision(resourceLayer)
 		}
 		return Decision{Layer: resourceLayer}
 	}
-	if sameAccount {
-		if granted.has(toSession) || granted.has(toUser) && e.who.Kind == User {
-			return granted.decision(resourceLayer)
-		}
-	} else if granted.kinds == 0 {
+	if granted.kinds == 0 && (p.Trust || !sameAccount) {
 		return Decision{Layer: resourceLayer}
 	}
-
-	if p.Trust && granted.kinds == 0 {
-		return Decision{Layer: RoleTrust}
+	if sameAccount && (granted.has(toSession) || granted.has(toUser) && e.who.Kind == User) {
+		return granted.decision(resourceLayer) // given to the caller himself: boundary and session policies do not limit it
 	}
+
+	// The caller's side: something must grant, and what limits the caller must allow.
 	base := Decision{Allowed: true, Layer: IdentityBased}
 	base.Source, base.Statement = e.allows(p.Identity, IdentityBased)
 	switch {
@@ -216,7 +213,7 @@ func (e *evaluation) denied(p *Policies, resourceLayer Layer, sameAccount bool) 
 		}
 		return found && e.trace == nil // an explanation looks at everything
 	}
-	if e.who.AccountID != "" {
+	if e.who.inAccount() {
 		for _, level := range p.SCP {
 			if note(e.denies(level, ServiceControl)) {
 				return d, true

@@ -141,3 +141,20 @@ func TestDecide(t *testing.T) {
 		}
 	}
 }
+
+func TestContext(t *testing.T) {
+	var c Context
+	c.Set("aws:SourceIp", "10.0.0.1")
+	c.Set("AWS:sourceip", "10.0.0.2")
+	c.SetAll("aws:TagKeys", []string{"a", "b"})
+	got := map[string][]string{}
+	c.Keys(func(name string, values []string) { got[name] = values })
+	if len(got) != 2 || got["AWS:sourceip"][0] != "10.0.0.2" || len(got["aws:TagKeys"]) != 2 {
+		t.Errorf("keys %v", got)
+	}
+	c.Reset()
+	c.Keys(func(name string, _ []string) { t.Errorf("%s survives Reset", name) })
+	if e, err := c.find("aws:sourceip"); e != nil || err != nil {
+		t.Errorf("found %v, %v", e, err)
+	}
+}

@@ -49,6 +49,15 @@ func (p *Principal) Display() string {
 	return p.ARN
 }
 
+// inAccount reports whether the caller acts for an account, whose policies then apply to him.
+func (p *Principal) inAccount() bool {
+	switch p.Kind {
+	case Root, User, RoleSession, FederatedUser:
+		return p.AccountID != ""
+	}
+	return false
+}
+
 // PrincipalFromARN reads the name of a caller, for simulations and tests:
 // any ARN that Principal.ARN describes, a federation provider, a service name,
 // or "anonymous". The role of a session is taken to have no path.
