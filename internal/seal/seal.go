@@ -1,11 +1,9 @@
-// Package seal keeps secrets at rest and state that travels through clients
-// unreadable and unforgeable under key-encryption keys that the operator holds.
+// Package seal keeps secrets unreadable in the database and in texts that clients hold for us.
 //
-// A Keyring has one active key, which seals, and any number of older ones,
-// which still open: to rotate, put a new line on top of the key file and
-// remove the old one when nothing sealed under it is needed any more. Every
-// use has its own purpose and thereby its own sub-key, so that what was sealed
-// for one purpose never opens for another.
+// A [Keyring] holds the installation's key-encryption keys, each with an id. Nothing is encrypted with them directly: each
+// purpose has sub-keys of its own, made by HKDF-SHA-256 (RFC 5869), so that what one purpose seals no other can open. A
+// [Box] is one purpose. The first key of the ring seals, all of them open: to rotate, put a new key first, and remove an old
+// one when nothing sealed with it is needed any more.
 package seal
 
 import (
@@ -17,32 +15,29 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-const (
-	version   = 1
-	keySize   = 32
-	nonceSize = chacha20poly1305.NonceSizeX
-	maxKeys   = 64
-	maxKeyID  = 32
+var (
+	// ErrUnknownKey says that a text was sealed with a key that is not in the ring.
+	ErrUnknownKey = errors.New("seal: sealed with a key that is not in the keyring")
+	// ErrNotOpen says that a text is no sealed text of this box with this associated data, or was altered.
+	ErrNotOpen = errors.New("seal: not sealed here, or altered")
 )
 
-// ErrInvalid says that a sealed value was not made by this Box with the same
-// associated data, or was altered since.
-var ErrInvalid = errors.New("seal: invalid")
+const (
+	keySize   = 32
+	maxIDSize = 32
+	maxKeys   = 64
+	version   = 1
+)
 
-// UnknownKeyError says that a value names a key that is not in the Keyring. The
-// name comes from the value and is not authenticated.
-type UnknownKeyError struct{ KeyID string }
-
-func (e *UnknownKeyError) Error() string { return fmt.Sprintf("seal: no key %q", e.KeyID) }
-
-// Keyring is a list of key-encryption keys. It is safe for concurrent use and
-// prints without its keys.
+// Keyring is a list of key-encryption keys; immutable and safe for concurrent use.
 type Keyring struct {
-	keys []key // the active one first
+	keys  []key
+	boxes sync.Map // purpose → *Box
 }
 
 type key struct {
@@ -50,160 +45,160 @@ type key struct {
 	secret []byte
 }
 
-// Generate returns the text of a Keyring with one new key.
-func Generate() string {
-	var id [5]byte
-	var secret [keySize]byte
-	rand.Read(id[:])
-	rand.Read(secret[:])
-	return fmt.Sprintf("%x:%s\n", id, base64.StdEncoding.EncodeToString(secret[:]))
-}
-
-// Parse reads a Keyring from text, the content of a file or of an environment
-// variable: a line "id:key" for each key, the active one first. An id is up to
-// 32 of [A-Za-z0-9._-]; a key is the base64 of 32 random bytes. Empty lines and
-// lines that begin with # are skipped. Errors name lines, never keys.
+// Parse reads a keyring: one `id:base64` a line, the key being 32 bytes; the first is the active one. Empty lines and
+// lines that begin with # are passed over. An id is 1 to 32 letters, digits, '-', '_' or '.'.
 func Parse(text string) (*Keyring, error) {
-	k := &Keyring{}
-	for n, line := range strings.Split(text, "\n") {
+	ring := &Keyring{}
+	seen := map[string]bool{}
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		id, encoded, _ := strings.Cut(line, ":")
-		if !validKeyID(id) {
-			return nil, fmt.Errorf("seal: line %d: a key's id is 1 to %d of A-Z a-z 0-9 . _ -", n+1, maxKeyID)
-		}
-		if k.find(id) != nil {
-			return nil, fmt.Errorf("seal: line %d: there is a key %s already", n+1, id)
-		}
 		secret, err := base64.StdEncoding.Strict().DecodeString(encoded)
-		if err != nil || len(secret) != keySize || strings.Count(string(secret), string(secret[:1])) == keySize {
-			return nil, fmt.Errorf("seal: line %d: a key is the base64 of %d random bytes", n+1, keySize)
-		}
-		if k.keys = append(k.keys, key{id, secret}); len(k.keys) > maxKeys {
+		switch {
+		case err != nil || len(secret) != keySize: // never the line itself: it is a secret
+			return nil, fmt.Errorf("seal: line %d: want id:base64 of %d bytes", n, keySize)
+		case !validID(id):
+			return nil, fmt.Errorf("seal: line %d: the id is not 1 to %d letters, digits, '-', '_' or '.'", n, maxIDSize)
+		case seen[id]:
+			return nil, fmt.Errorf("seal: line %d: two keys have the id %q", n, id)
+		case len(ring.keys) == maxKeys:
 			return nil, fmt.Errorf("seal: more than %d keys", maxKeys)
 		}
+		seen[id] = true
+		ring.keys = append(ring.keys, key{id, secret})
 	}
-	if len(k.keys) == 0 {
+	if len(ring.keys) == 0 {
 		return nil, errors.New("seal: no key")
 	}
-	return k, nil
+	return ring, nil
 }
 
-func validKeyID(id string) bool {
-	for i := range len(id) {
-		c := id[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
+func validID(id string) bool {
+	for _, c := range []byte(id) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
 			return false
 		}
 	}
-	return 0 < len(id) && len(id) <= maxKeyID
+	return len(id) >= 1 && len(id) <= maxIDSize
 }
 
-func (k *Keyring) find(id string) *key {
-	for i := range k.keys {
-		if k.keys[i].id == id {
-			return &k.keys[i]
-		}
-	}
-	return nil
+// Generate returns the text of a keyring with one new key.
+func Generate() string {
+	secret := make([]byte, keySize)
+	rand.Read(secret)
+	id := make([]byte, 4)
+	rand.Read(id)
+	return fmt.Sprintf("k%x:%s\n", id, base64.StdEncoding.EncodeToString(secret))
 }
 
 // Format implements fmt.Formatter, so that no verb prints the keys.
-func (k *Keyring) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "seal.Keyring(%s)", k.ActiveKey()) }
+func (r *Keyring) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "seal.Keyring(%s)", r.Active()) }
 
-// ActiveKey returns the id of the key that seals.
-func (k *Keyring) ActiveKey() string { return k.keys[0].id }
+// Active returns the id of the key that seals.
+func (r *Keyring) Active() string { return r.keys[0].id }
 
-// KeyIDs returns the ids of all keys, the active one first.
-func (k *Keyring) KeyIDs() []string {
-	ids := make([]string, len(k.keys))
-	for i := range k.keys {
-		ids[i] = k.keys[i].id
+// IDs returns the ids of all keys, the active one first.
+func (r *Keyring) IDs() []string {
+	ids := make([]string, len(r.keys))
+	for i, k := range r.keys {
+		ids[i] = k.id
 	}
 	return ids
 }
 
-// Derive returns n bytes (at most 8160) for a purpose from the active key, for
-// uses other than a Box, such as an HMAC key. What is made with them must
-// either not outlive the key's time as the active one or carry ActiveKey, for
-// DeriveFrom.
-func (k *Keyring) Derive(purpose string, n int) []byte { return k.keys[0].derive("key", purpose, n) }
-
-// DeriveFrom is Derive from the key with the given id, active or not. Its error
-// is an *UnknownKeyError.
-func (k *Keyring) DeriveFrom(keyID, purpose string, n int) ([]byte, error) {
-	key := k.find(keyID)
-	if key == nil {
-		return nil, &UnknownKeyError{keyID}
+// Derive returns n bytes of key material of the key with the id ("" is the active one) that belong to one purpose, for
+// uses other than sealing, such as HMAC. The purposes of Derive and Box are apart. It panics when n is over 8160.
+func (r *Keyring) Derive(purpose, id string, n int) ([]byte, error) {
+	if id == "" {
+		id = r.keys[0].id
 	}
-	return key.derive("key", purpose, n), nil
-}
-
-// derive is HKDF-SHA-256 (RFC 5869) without salt, since keys are random. The
-// use keeps the sub-keys of boxes apart from those that Derive gives away.
-func (k *key) derive(use, purpose string, n int) []byte {
-	sub, err := hkdf.Key(sha256.New, k.secret, nil, fmt.Sprintf("usher seal v%d %s %s", version, use, purpose), n)
-	if err != nil {
-		panic(err) // n is out of range: a mistake in the program
-	}
-	return sub
-}
-
-// Box seals and opens values of one purpose with XChaCha20-Poly1305. It is safe
-// for concurrent use; make it once.
-type Box struct {
-	header []byte // of what it seals
-	active cipher.AEAD
-	aeads  map[string]cipher.AEAD // by key id
-}
-
-// Box returns the box for a purpose. Purposes are constants of the program,
-// such as "userpool srp verifier".
-func (k *Keyring) Box(purpose string) *Box {
-	b := &Box{
-		header: append([]byte{version, byte(len(k.ActiveKey()))}, k.ActiveKey()...),
-		aeads:  make(map[string]cipher.AEAD, len(k.keys)),
-	}
-	for i := range k.keys {
-		aead, err := chacha20poly1305.NewX(k.keys[i].derive("box", purpose, chacha20poly1305.KeySize))
-		if err != nil {
-			panic(err) // the key has the right size
+	for _, k := range r.keys {
+		if k.id == id {
+			return derive(k.secret, "derive/"+purpose, n), nil
 		}
-		b.aeads[k.keys[i].id] = aead
 	}
-	b.active = b.aeads[k.ActiveKey()]
-	return b
+	return nil, fmt.Errorf("%w: %q", ErrUnknownKey, id)
 }
 
-// Seal returns plaintext sealed under the active key: one byte of version, the
-// key's id after one byte of length, a random nonce of 24 bytes, and the
-// ciphertext, which is 16 bytes longer than the plaintext. Only who passes the
-// same associated data can open it; use it to tie a value to its place, such
-// as the id of its row.
-func (b *Box) Seal(plaintext, ad []byte) []byte {
-	n := len(b.header)
-	sealed := make([]byte, n+nonceSize, n+nonceSize+len(plaintext)+b.active.Overhead())
-	copy(sealed, b.header)
-	rand.Read(sealed[n:])
-	return b.active.Seal(sealed, sealed[n:], plaintext, ad)
-}
-
-// Open returns the plaintext of a sealed value. Its error is ErrInvalid or an
-// *UnknownKeyError.
-func (b *Box) Open(sealed, ad []byte) ([]byte, error) {
-	if len(sealed) < 2 || sealed[0] != version || len(sealed) < 2+int(sealed[1])+nonceSize {
-		return nil, ErrInvalid
-	}
-	id, rest := sealed[2:2+int(sealed[1])], sealed[2+int(sealed[1]):]
-	aead, ok := b.aeads[string(id)]
-	if !ok {
-		return nil, &UnknownKeyError{string(id)}
-	}
-	plaintext, err := aead.Open(nil, rest[:nonceSize], rest[nonceSize:], ad)
+func derive(secret []byte, info string, n int) []byte {
+	out, err := hkdf.Key(sha256.New, secret, nil, "usher/"+info, n)
 	if err != nil {
-		return nil, ErrInvalid
+		panic(err) // n is out of range
 	}
-	return plaintext, nil
+	return out
+}
+
+// Box seals and opens texts of one purpose with XChaCha20-Poly1305; safe for concurrent use.
+type Box struct {
+	aeads map[string]cipher.AEAD
+	head  []byte // version, length of the id, id of the active key
+	seal  cipher.AEAD
+}
+
+// Box returns the box of a purpose; one name is one purpose for ever.
+func (r *Keyring) Box(purpose string) *Box {
+	if b, ok := r.boxes.Load(purpose); ok {
+		return b.(*Box)
+	}
+	b := &Box{aeads: make(map[string]cipher.AEAD, len(r.keys))}
+	for _, k := range r.keys {
+		aead, err := chacha20poly1305.NewX(derive(k.secret, "box/"+purpose, chacha20poly1305.KeySize))
+		if err != nil {
+			panic(err) // the size is right
+		}
+		b.aeads[k.id] = aead
+	}
+	active := r.keys[0].id
+	b.seal = b.aeads[active]
+	b.head = append([]byte{version, byte(len(active))}, active...)
+	kept, _ := r.boxes.LoadOrStore(purpose, b)
+	return kept.(*Box)
+}
+
+// Overhead is how many bytes longer a sealed text is.
+func (b *Box) Overhead() int {
+	return len(b.head) + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
+}
+
+// Seal returns plaintext sealed: version, key id, nonce, ciphertext. ad is bound to it without being in it: Open needs the
+// same. Rows bind a secret to their key, so that it cannot be moved to another row.
+func (b *Box) Seal(plaintext, ad []byte) []byte {
+	head := len(b.head) + chacha20poly1305.NonceSizeX
+	out := make([]byte, head, head+len(plaintext)+chacha20poly1305.Overhead)
+	copy(out, b.head)
+	nonce := out[len(b.head):head]
+	rand.Read(nonce)
+	return b.seal.Seal(out, nonce, plaintext, b.bind(out[:len(b.head)], ad))
+}
+
+// Open returns the plaintext of sealed. The error is ErrUnknownKey or ErrNotOpen.
+func (b *Box) Open(sealed, ad []byte) ([]byte, error) {
+	if len(sealed) < 2 || sealed[0] != version {
+		return nil, ErrNotOpen
+	}
+	head := 2 + int(sealed[1])
+	if len(sealed) < head+chacha20poly1305.NonceSizeX+chacha20poly1305.Overhead {
+		return nil, ErrNotOpen
+	}
+	aead, ok := b.aeads[string(sealed[2:head])]
+	if !ok {
+		return nil, ErrUnknownKey
+	}
+	body := head + chacha20poly1305.NonceSizeX
+	plain, err := aead.Open(nil, sealed[head:body], sealed[body:], b.bind(sealed[:head], ad))
+	if err != nil {
+		return nil, ErrNotOpen
+	}
+	return plain, nil
+}
+
+// bind is the associated data: the head, which has a length of its own, and the caller's.
+func (b *Box) bind(head, ad []byte) []byte {
+	bound := make([]byte, 0, 64+len(ad))
+	return append(append(bound, head...), ad...)
 }
