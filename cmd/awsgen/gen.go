@@ -138,16 +138,12 @@ func (g *generator) service() {
 	g.p("// its shapes, errors and the operations that are served, named as AWS does.")
 	g.p("")
 	kind := map[string]string{"json": "JSON11", "query": "Query", "rest-json": "RESTJSON"}[g.Protocol]
-	style := map[string]string{
-		"cognito-idp":      `{Code: "InvalidParameterException"}`,
-		"cognito-identity": `{Code: "ValidationException"}`,
-		"cognito-sync":     `{Code: "InvalidParameterException"}`,
-		"iam":              `{Code: "ValidationError", PatternFirst: true, IAM: true}`,
-		"sts":              `{Code: "ValidationError", PatternFirst: true}`,
-		"sns":              `{Code: "ValidationError", PatternFirst: true}`,
-	}[g.model.Service]
-	if style == "" {
-		style = `{Code: "ValidationException"}`
+	style := fmt.Sprintf("Code: %q", g.Invalid[0])
+	if slices.Contains(g.Invalid, "pattern-first") {
+		style += ", PatternFirst: true"
+	}
+	if slices.Contains(g.Invalid, "iam") {
+		style += ", IAM: true"
 	}
 	g.p("// Protocol is how the service speaks.")
 	g.p("var Protocol = &awsapi.Protocol{")
@@ -162,8 +158,8 @@ func (g *generator) service() {
 	if path := g.commonPath(); path != "" {
 		g.p("Path: %q,", path)
 	}
-	g.p("Style: awsapi.ValidationStyle%s,", style)
-	if g.Protocol != "query" || g.model.Service == "sts" {
+	g.p("Style: awsapi.ValidationStyle{%s},", style)
+	if g.Browsers {
 		g.p("CORS: true,")
 	}
 	g.p("}\n")

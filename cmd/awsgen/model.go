@@ -18,6 +18,8 @@ type model struct {
 	Version   string
 	Target    string
 	Namespace string
+	Invalid   []string // error code of constraint failures, and how they are worded
+	Browsers  bool     // pages may call
 	Ops       []*op
 	Shapes    map[string]*shape
 }
@@ -153,6 +155,10 @@ func (m *model) line(line string) (open *shape, err error) {
 		m.Target = rest
 	case "namespace":
 		m.Namespace = rest
+	case "invalid":
+		m.Invalid = strings.Fields(rest)
+	case "browsers":
+		m.Browsers = rest == "yes"
 	case "op":
 		return nil, m.operation(rest)
 	default:

@@ -38,14 +38,10 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Msg returns a copy with a message.
+// Msg returns a copy with a message, formatted as by fmt.Sprintf.
 func (e *Error) Msg(format string, args ...any) *Error {
 	c := *e
-	if len(args) == 0 {
-		c.Message = format
-	} else {
-		c.Message = fmt.Sprintf(format, args...)
-	}
+	c.Message = fmt.Sprintf(format, args...)
 	return &c
 }
 

@@ -246,6 +246,9 @@ func (c *call) routeQuery() error {
 	if name == "" {
 		return errMissingAction
 	}
+	if version == "" {
+		version = "NO_VERSION_SPECIFIED"
+	}
 	if c.op == nil {
 		return errInvalidAction.Msg("Could not find operation %s for version %s", name, version)
 	}
