@@ -115,7 +115,7 @@ func openStore(dir string) (*store, error) {
 		}
 		reserved = append(reserved, "meta") // the sidecar's own folder beside each object
 	}
-	opts := posix.PosixOpts{}
+	opts := posix.PosixOpts{CopyObjectThreshold: 5 << 30} // S3's own limit
 	opts.SetNewDirPerm(0o700)
 	opts.SetNewFilePerm(0o600)
 	p, err := posix.New(buckets, storer, opts)

@@ -27,17 +27,14 @@ func newNames(reserved ...string) names {
 	return n
 }
 
-// file is the file name of a key. A final slash stays: it names a directory
-// object.
+// file is the file name of a key. One that ends in a slash is a file in that
+// directory, for it may have content like any other.
 func (n names) file(key string) string {
 	if n.plain(key) {
 		return key
 	}
 	segments := strings.Split(key, "/")
 	for i, s := range segments {
-		if s == "" && i == len(segments)-1 && i > 0 {
-			break
-		}
 		if n.reserved[strings.TrimRight(s, escape)] {
 			segments[i] = s + escape
 		}
@@ -52,7 +49,7 @@ func (n names) prefix(p string) string {
 	if dir == "" {
 		return last
 	}
-	return n.file(dir) + last
+	return strings.TrimSuffix(n.file(dir), escape) + last
 }
 
 // key is the inverse of file and, for complete segments, of prefix.
@@ -75,7 +72,7 @@ func (n names) plain(key string) bool {
 	for rest := key; ; {
 		s, after, more := strings.Cut(rest, "/")
 		if !more {
-			return s == "" && key != "" || !n.reserved[strings.TrimRight(s, escape)]
+			return !n.reserved[strings.TrimRight(s, escape)]
 		}
 		if n.reserved[strings.TrimRight(s, escape)] {
 			return false

@@ -11,10 +11,10 @@ func TestNames(t *testing.T) {
 	for _, c := range []struct{ key, file string }{
 		{"a", "a"},
 		{"a/b c/ü", "a/b c/ü"},
-		{"dir/", "dir/"},
+		{"dir/", "dir/\x01"},
 		{"a//b", "a/\x01/b"},
 		{"/a", "\x01/a"},
-		{"a//", "a/\x01/"},
+		{"a//", "a/\x01/\x01"},
 		{"a/../b", "a/..\x01/b"},
 		{"a/./b", "a/.\x01/b"},
 		{"..", "..\x01"},

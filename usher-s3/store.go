@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
@@ -83,6 +86,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		return s3response.PutObjectOutput{}, err
 	}
 	in.Key = key
+	in.Body = whole(in.Body, in.ContentLength)
 	out, err := s.p.PutObject(ctx, in)
 	if err != nil {
 		return out, err
@@ -217,7 +221,7 @@ func (s *store) GetObjectRetention(ctx context.Context, bucket, object, version 
 
 func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
 	prefix, marker := in.Prefix, in.Marker
-	in.Prefix, in.Marker = s.prefix(in.Prefix), s.prefix(in.Marker)
+	in.Prefix, in.Marker = s.prefix(prefix), s.marker(marker, prefix, in.Delimiter)
 	out, err := s.p.ListObjects(ctx, in)
 	if err != nil {
 		return out, err
@@ -228,14 +232,26 @@ func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3res
 }
 
 func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
-	prefix, after := in.Prefix, in.StartAfter
-	in.Prefix, in.StartAfter, in.ContinuationToken = s.prefix(in.Prefix), s.prefix(in.StartAfter), s.prefix(in.ContinuationToken)
+	prefix, after, token := in.Prefix, in.StartAfter, in.ContinuationToken
+	in.Prefix, in.StartAfter = s.prefix(prefix), s.marker(after, prefix, in.Delimiter)
+	if token != nil && *token != "" {
+		b, err := base64.RawURLEncoding.DecodeString(*token)
+		if err != nil {
+			return s3response.ListObjectsV2Result{}, s3err.GetAPIError(s3err.ErrBadRequest)
+		}
+		marker := string(b)
+		in.ContinuationToken = &marker
+	}
 	out, err := s.p.ListObjectsV2(ctx, in)
 	if err != nil {
 		return out, err
 	}
-	out.Prefix, out.StartAfter = prefix, after
-	out.ContinuationToken, out.NextContinuationToken = s.key(out.ContinuationToken), s.key(out.NextContinuationToken)
+	out.Prefix, out.StartAfter, out.ContinuationToken = prefix, nonEmpty(after), nonEmpty(token)
+	if next := out.NextContinuationToken; next != nil && *next != "" {
+		// The file name itself: the key "a/" and the common prefix "a/" differ in it.
+		token := base64.RawURLEncoding.EncodeToString([]byte(*next))
+		out.NextContinuationToken = &token
+	}
 	out.Contents, out.CommonPrefixes = s.listed(prefix, out.Contents, out.CommonPrefixes)
 	count := int32(len(out.Contents) + len(out.CommonPrefixes))
 	out.KeyCount = &count
@@ -283,6 +299,7 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 		return nil, err
 	}
 	in.Key = key
+	in.Body = whole(in.Body, in.ContentLength)
 	return s.p.UploadPart(ctx, in)
 }
 
@@ -333,7 +350,7 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 }
 
 func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
-	in.Prefix, in.KeyMarker = s.prefix(in.Prefix), s.prefix(in.KeyMarker)
+	in.Prefix, in.KeyMarker = s.prefix(in.Prefix), s.marker(in.KeyMarker, in.Prefix, in.Delimiter)
 	out, err := s.p.ListMultipartUploads(ctx, in)
 	if err != nil {
 		return out, err
@@ -346,6 +363,29 @@ func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUp
 		out.CommonPrefixes[i].Prefix = s.names.key(out.CommonPrefixes[i].Prefix)
 	}
 	return out, nil
+}
+
+// whole returns r, but takes an end before n bytes for an error. The HTTP server takes a connection that is closed
+// early for the end of the body, and the posix backend would keep what it got.
+func whole(r io.Reader, n *int64) io.Reader {
+	if _, chunked := r.(middlewares.ChecksumReader); r == nil || n == nil || chunked {
+		return r // chunks tell where they end
+	}
+	return &wholeReader{r, *n}
+}
+
+type wholeReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (w *wholeReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.left -= int64(n)
+	if err == io.EOF && w.left > 0 {
+		err = s3err.GetAPIError(s3err.ErrIncompleteBody)
+	}
+	return n, err
 }
 
 // file is the file name of the key, or an error for a key that no file can
@@ -371,6 +411,26 @@ func (s *store) prefix(p *string) *string {
 	}
 	f := s.names.prefix(*p)
 	return &f
+}
+
+// marker is where a listing goes on: after a key, or after all keys of a common
+// prefix, which ends in the delimiter.
+func (s *store) marker(m, prefix, delimiter *string) *string {
+	if m == nil || *m == "" {
+		return m
+	}
+	if delimiter != nil && *delimiter != "" && strings.HasSuffix(*m, *delimiter) && (prefix == nil || *prefix != *m) {
+		return s.prefix(m)
+	}
+	f := s.names.file(*m)
+	return &f
+}
+
+func nonEmpty(s *string) *string {
+	if s != nil && *s == "" {
+		return nil
+	}
+	return s
 }
 
 func (s *store) key(file *string) *string {
