@@ -5,7 +5,7 @@
 #                                 it and prints its URL on the last line of stdout
 #   test/postgres.sh stop DIR     stops the server; DIR stays and can be removed
 #
-# The server listens on 127.0.0.1 alone, on a port that the kernel picks, and asks
+# The server listens on 127.0.0.1 alone, on a free port, and asks
 # for a password kept in DIR. It runs as the user postgres when called by root,
 # which PostgreSQL refuses to run as. Where PostgreSQL is missing, it is installed
 # with apt-get (Debian), which takes root or sudo.
@@ -37,8 +37,7 @@ install_server() {
 		command -v sudo >/dev/null || { say "PostgreSQL is missing: please run as root: apt-get install postgresql"; exit 1; }
 		sudo=sudo
 	fi
-	say "PostgreSQL is missing: installing the Debian package postgresql"
-	# The package would otherwise start a server of its own.
+	say "PostgreSQL is missing: installing the Debian package postgresql, without the server it would start by itself"
 	$sudo mkdir -p /etc/postgresql-common
 	[ -e /etc/postgresql-common/createcluster.conf ] ||
 		echo "create_main_cluster = false" | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
@@ -55,8 +54,11 @@ as_server() {
 	fi
 }
 
-# reachable fails, with advice, when that user cannot enter the directory.
-reachable() {
+# give_to_server makes the directory that of the user postgres, who must be able
+# to enter it.
+give_to_server() {
+	id postgres >/dev/null 2>&1 || { say "PostgreSQL refuses to run as root and there is no user postgres"; exit 1; }
+	chown postgres "$dir" "$dir/password"
 	as_server test -x "$dir" || { say "the user postgres cannot enter $dir: choose a directory below /tmp or /var/tmp"; exit 1; }
 }
 
@@ -74,8 +76,7 @@ start() {
 	if [ ! -e "$data/PG_VERSION" ]; then
 		say "making a PostgreSQL cluster in $data"
 		(umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/password")
-		if [ "$(id -u)" -eq 0 ]; then chown postgres "$dir" "$dir/password"; fi
-		reachable
+		if [ "$(id -u)" -eq 0 ]; then give_to_server; fi
 		as_server "$bin/initdb" --pgdata="$data" --username=usher --pwfile="$dir/password" \
 			--auth=scram-sha-256 --encoding=UTF8 --locale=C >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
 	fi

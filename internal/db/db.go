@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -59,8 +60,9 @@ type Schema struct {
 
 // DB is an open database. It is a Querier that sees every acknowledged write.
 type DB struct {
-	store  store
-	caches caches
+	store     store
+	caches    caches
+	closeOnce sync.Once
 }
 
 // store is what differs between the two engines.
@@ -99,8 +101,12 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return d, nil
 }
 
-// Close waits for the transactions under way and closes the database.
-func (d *DB) Close() error { return d.store.close() }
+// Close waits for the transactions and reads under way and closes the database.
+// Closing again does nothing.
+func (d *DB) Close() (err error) {
+	d.closeOnce.Do(func() { err = d.store.close() })
+	return err
+}
 
 // Refresh applies to this node's caches every change that any node had
 // acknowledged before Refresh was called. Each request calls it once, before
@@ -122,7 +128,8 @@ const maxAttempts = 20
 // fn may run more than once: Tx runs it again when it returns ErrConflict and
 // when PostgreSQL could not serialize it. It must therefore have no effect
 // except through tx and variables that it sets anew each time. It should be
-// short, since on SQLite writers take turns, and must not call Tx.
+// short, since on SQLite writers take turns, and must not call Tx, which on
+// SQLite would wait for itself.
 //
 // A statement that fails ends the transaction on both engines: later
 // statements fail as well, and so does Tx. To tolerate a row that is there

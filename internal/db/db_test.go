@@ -501,6 +501,12 @@ func TestWaitingInLine(t *testing.T) {
 	if _, err := db.One[int](ctx, d, `SELECT 1`); !errors.Is(err, db.ErrClosed) {
 		t.Errorf("read after close: %v", err)
 	}
+	if err := d.Tx(ctx, func(*db.Tx) error { return nil }); !errors.Is(err, db.ErrClosed) {
+		t.Errorf("transaction after close: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Errorf("closing again: %v", err)
+	}
 }
 
 func TestStatements(t *testing.T) {

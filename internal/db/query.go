@@ -207,8 +207,9 @@ func embedded(t reflect.Type, index []int) bool {
 	return true
 }
 
-// Count is how many statements ran under a context made by WithCounter.
-// BEGIN and COMMIT do not count; a function that Tx ran again counts again.
+// Count is how many statements ran under a context made by WithCounter: those
+// that begin with SELECT, and all others. BEGIN and COMMIT do not count; a
+// function that Tx ran again counts again.
 type Count struct{ Reads, Writes int64 }
 
 type counterKey struct{}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +18,10 @@ import (
 // failure undoes only its own. Nobody in the group gets an answer, good or bad,
 // before the commit: all may have seen what the others wrote.
 type writer struct {
-	queue     chan *unit
-	closing   chan struct{}
-	stopped   chan struct{}
-	closeOnce sync.Once
-	caches    *caches
+	queue   chan *unit
+	closing chan struct{}
+	stopped chan struct{}
+	caches  *caches
 
 	// Owned by the goroutine that runs loop.
 	pool *sql.DB
@@ -67,6 +65,11 @@ func newWriter(uri string, caches *caches) (*writer, error) {
 	if err != nil {
 		pool.Close()
 		return nil, err
+	}
+	var mode string
+	if err := c.QueryRowContext(context.Background(), "PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
+		pool.Close()
+		return nil, fmt.Errorf("the journal is in mode %q, needed is wal: %v", mode, err)
 	}
 	w := &writer{
 		queue:   make(chan *unit, queueLength),
@@ -241,13 +244,8 @@ func (w *writer) exec(query string) error {
 
 // close ends the loop after the group under way.
 func (w *writer) close() error {
-	err := ErrClosed
-	w.closeOnce.Do(func() {
-		close(w.closing)
-		<-w.stopped
-		// Leaves one file behind, which is all of the data.
-		checkpoint := w.exec("PRAGMA wal_checkpoint(TRUNCATE)")
-		err = errors.Join(checkpoint, w.conn.close(), w.pool.Close())
-	})
-	return err
+	close(w.closing)
+	<-w.stopped
+	checkpoint := w.exec("PRAGMA wal_checkpoint(TRUNCATE)") // leaves one file, which is all of the data
+	return errors.Join(checkpoint, w.conn.close(), w.pool.Close())
 }
