@@ -1,0 +1,169 @@
+package iam
+
+import (
+	"context"
+	"strings"
+
+	"usher/internal/api/iam"
+	"usher/internal/db"
+	"usher/internal/ids"
+)
+
+// AdminUser is the name of the first user of an account; AdminPolicy is attached to him.
+const (
+	AdminUser   = "admin"
+	AdminPolicy = "arn:aws:iam::aws:policy/AdministratorAccess"
+)
+
+// KeyPair is an access key with its secret, as it is shown once.
+type KeyPair struct {
+	Account         string
+	UserName        string // empty: the root user
+	AccessKeyID     string
+	SecretAccessKey string
+}
+
+func rootARN(account string) string { return "arn:aws:iam::" + account + ":root" }
+
+func (s *Service) accountExists(ctx context.Context, q db.Querier, id string) (bool, error) {
+	n, err := db.One[int64](ctx, q, `SELECT COUNT(*) FROM accounts WHERE id = $1`, id)
+	return n > 0, err
+}
+
+// Bootstrap makes the first account, with its administrator, if there is no account yet. It returns the administrator's
+// access key when it has made one, and nil otherwise.
+func (s *Service) Bootstrap(ctx context.Context) (*KeyPair, error) {
+	var key *KeyPair
+	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
+		key = nil
+		n, err := db.One[int64](ctx, tx, `SELECT COUNT(*) FROM accounts`)
+		if err != nil || n > 0 {
+			return err
+		}
+		key, err = s.createAccount(ctx, tx, "default")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// ErrAccountExists says that the name of an account is taken.
+var ErrAccountExists = iam.ErrEntityAlreadyExists.Msg("An account of this name already exists.")
+
+// CreateAccount makes an account with an administrator, and returns his access key.
+func (s *Service) CreateAccount(ctx context.Context, name string) (*KeyPair, error) {
+	var key *KeyPair
+	err := s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
+		key, err = s.createAccount(ctx, tx, name)
+		return err
+	})
+	if db.IsUnique(err) {
+		return nil, ErrAccountExists
+	}
+	return key, err
+}
+
+func (s *Service) createAccount(ctx context.Context, tx *db.Tx, name string) (*KeyPair, error) {
+	account, now := ids.Account(), s.Now().UnixMicro()
+	if _, err := tx.ExecContext(ctx, `INSERT INTO accounts (id, name, name_key, created) VALUES ($1, $2, $3, $4)`,
+		account, name, strings.ToLower(name), now); err != nil {
+		return nil, err
+	}
+	admin := &entity{ID: ids.User(), AccountID: account, Kind: userKind, Name: AdminUser, NameKey: AdminUser, Path: "/", Created: now, Rev: 1}
+	if err := s.insertEntity(ctx, tx, admin, newEntity{quotaName: "UsersPerAccount", quota: maxUsers}, nil); err != nil {
+		return nil, err
+	}
+	if err := s.recordAttachment(ctx, tx, admin, AdminPolicy, 0); err != nil {
+		return nil, err
+	}
+	key, secret, err := s.insertKey(ctx, tx, account, admin.ID)
+	tx.Invalidate(entityScope(account))
+	return &KeyPair{Account: account, UserName: AdminUser, AccessKeyID: key.ID, SecretAccessKey: secret}, err
+}
+
+// AdminKey makes another access key for the administrator of an account, for one who has lost his.
+func (s *Service) AdminKey(ctx context.Context, account string) (*KeyPair, error) {
+	return s.ownerKey(ctx, account, AdminUser)
+}
+
+// RootKey makes an access key for the root user of an account.
+func (s *Service) RootKey(ctx context.Context, account string) (*KeyPair, error) {
+	return s.ownerKey(ctx, account, "")
+}
+
+func (s *Service) ownerKey(ctx context.Context, account, user string) (*KeyPair, error) {
+	var pair *KeyPair
+	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
+		owner := account
+		if ok, err := s.accountExists(ctx, tx, account); err != nil {
+			return err
+		} else if !ok {
+			return iam.ErrNoSuchEntity.Msg("The account with id %s cannot be found.", account)
+		}
+		if user != "" {
+			e, err := s.findEntity(ctx, tx, account, userKind, user)
+			if isNotFound(err) {
+				return noSuchEntity(userKind, user)
+			} else if err != nil {
+				return err
+			}
+			owner = e.ID
+		}
+		n, err := db.One[int64](ctx, tx, `SELECT COUNT(*) FROM iam_access_keys WHERE entity_id = $1`, owner)
+		if err != nil {
+			return err
+		}
+		if n >= maxKeysPerUser {
+			return quota("AccessKeysPerUser", maxKeysPerUser)
+		}
+		key, secret, err := s.insertKey(ctx, tx, account, owner)
+		pair = &KeyPair{Account: account, UserName: user, AccessKeyID: key.ID, SecretAccessKey: secret}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pair, nil
+}
+
+// Account is an account of this installation.
+type Account struct{ ID, Name string }
+
+// Accounts lists the accounts in the order in which they were made.
+func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
+	return db.All[Account](ctx, s.DB, `SELECT id, name FROM accounts ORDER BY created, id`)
+}
+
+// GetAccountSummary implements iam:GetAccountSummary.
+func (s *Service) GetAccountSummary(ctx context.Context, _ *iam.GetAccountSummaryRequest) (*iam.GetAccountSummaryResponse, error) {
+	type counts struct{ Users, Groups, Roles, Policies, Versions, InUse, Providers, RootKeys int64 }
+	n, err := db.One[counts](ctx, s.DB, `SELECT
+		(SELECT COUNT(*) FROM iam_entities WHERE account_id = $1 AND kind = 'user'),
+		(SELECT COUNT(*) FROM iam_entities WHERE account_id = $1 AND kind = 'group'),
+		(SELECT COUNT(*) FROM iam_entities WHERE account_id = $1 AND kind = 'role'),
+		(SELECT COUNT(*) FROM iam_policies WHERE account_id = $1),
+		(SELECT COUNT(*) FROM iam_attachments WHERE account_id = $1),
+		(SELECT COUNT(DISTINCT policy_arn) FROM iam_attachments WHERE account_id = $1),
+		(SELECT COUNT(*) FROM iam_oidc_providers WHERE account_id = $1),
+		(SELECT COUNT(*) FROM iam_access_keys WHERE entity_id = $1)`, account(ctx))
+	if err != nil {
+		return nil, err
+	}
+	present := int32(0)
+	if n.RootKeys > 0 {
+		present = 1
+	}
+	return &iam.GetAccountSummaryResponse{SummaryMap: map[string]int32{
+		"Users": int32(n.Users), "UsersQuota": maxUsers,
+		"Groups": int32(n.Groups), "GroupsQuota": maxGroups, "GroupsPerUserQuota": maxGroupsPerUser,
+		"Roles": int32(n.Roles), "RolesQuota": maxRoles,
+		"Policies": int32(n.Policies), "PoliciesQuota": maxPolicies, "PolicySizeQuota": 6144,
+		"PolicyVersionsInUse": int32(n.InUse), "VersionsPerPolicyQuota": maxVersions,
+		"AttachedPoliciesPerUserQuota": maxAttached, "AttachedPoliciesPerGroupQuota": maxAttached, "AttachedPoliciesPerRoleQuota": maxAttached,
+		"UserPolicySizeQuota": 2048, "GroupPolicySizeQuota": 5120, "RolePolicySizeQuota": 10240, "AssumeRolePolicySizeQuota": 2048,
+		"AccessKeysPerUserQuota": maxKeysPerUser, "Providers": int32(n.Providers),
+		"AccountAccessKeysPresent": present, "AccountMFAEnabled": 0,
+	}}, nil
+}
