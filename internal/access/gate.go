@@ -1,0 +1,302 @@
+// Package access is the only place where requests are let in: it verifies who signed a request (Signature Version 4), and
+// decides by policy whether they may do what it asks for.
+//
+// A Gate serves both doors: awsapi, the pipeline of the AWS APIs, as its Authenticator and Authorizer; and the S3 gateway,
+// which verifies bodies itself, through SigningKey and Decide. Who a key belongs to and which policies apply to him, it
+// asks through Identities.
+package access
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"usher/internal/awsapi"
+	"usher/internal/db"
+	"usher/internal/policy"
+	"usher/internal/sigv4"
+)
+
+var (
+	_ awsapi.Authenticator = (*Gate)(nil)
+	_ awsapi.Authorizer    = (*Gate)(nil)
+)
+
+// Credential is an access key that may be used now.
+type Credential struct {
+	Secret    string
+	Principal *Principal
+}
+
+// Identities knows access keys and roles.
+type Identities interface {
+	// Credential returns what belongs to an access key id and, for temporary credentials, a session token (else empty).
+	// Errors are awsapi.ErrInvalidClientToken, awsapi.ErrExpiredToken, or internal.
+	Credential(ctx context.Context, accessKeyID, sessionToken string) (*Credential, error)
+	// TrustPolicy returns the trust policy of the role with exactly this ARN; nothing if there is no such role.
+	TrustPolicy(ctx context.Context, roleARN string) ([]policy.Source, error)
+	// Used notes that a request signed with a long-term key was accepted. It must not take time.
+	Used(accessKeyID, service, region string, at time.Time)
+}
+
+// Gate authenticates and authorizes. Make it with New.
+type Gate struct {
+	Identities Identities
+	// DB is refreshed at the start of each request, so that a change of IAM that was acknowledged on any node counts.
+	DB  *db.DB
+	Now func() time.Time
+	// MaxSkew is how far the clocks of clients may be off; zero is 15 minutes.
+	MaxSkew time.Duration
+
+	signingKeys *sigv4.KeyCache
+	denials     *denials
+}
+
+const (
+	cachedSigningKeys = 20_000
+	keptDenials       = 512
+)
+
+// New returns g, ready for use.
+func New(g Gate) *Gate {
+	g.signingKeys = sigv4.NewKeyCache(cachedSigningKeys)
+	g.denials = &denials{ring: make([]denial, keptDenials), next: 0}
+	return &g
+}
+
+// Authenticate implements awsapi.Authenticator. It checks, in this order: form and scope of the signature, the time, that
+// the access key is known and its session token is genuine and has not expired, the signature over the request and its
+// body.
+func (g *Gate) Authenticate(ctx context.Context, r *http.Request, body []byte, service string) (context.Context, error) {
+	claims, err := sigv4.Parse(r, sigv4.Options{Service: service, Now: g.Now(), MaxSkew: g.MaxSkew})
+	if err != nil {
+		return nil, authError(err)
+	}
+	payload := sigv4.PayloadHash(body)
+	cred, key, err := g.credential(ctx, claims)
+	if err != nil {
+		if errors.Is(err, awsapi.ErrInvalidClientToken) {
+			// An unknown key must not be told from a wrong signature by the time it takes.
+			_ = claims.Verify(g.signingKeys.Key("", "", claims.Date, claims.Region, claims.Service), payload)
+		}
+		return nil, err
+	}
+	if err := claims.Verify(key, payload); err != nil {
+		return nil, authError(err)
+	}
+	if err := restrict(cred.Principal, service); err != nil {
+		return nil, err
+	}
+	s := &signed{
+		principal: cred.Principal, accessKey: claims.AccessKeyID, longTerm: cred.Principal.Session == nil,
+		request: factsOf(r, service, claims.Region),
+	}
+	if s.longTerm {
+		g.Identities.Used(s.accessKey, service, claims.Region, g.Now())
+	}
+	return awsapi.WithCaller(ctx, s.caller()), nil
+}
+
+// SigningKey returns the key that the request with these claims must be signed with, and whose it is, for one who verifies
+// the signature himself: the S3 gateway. Nothing in the answer may be used before that. Errors are
+// awsapi.ErrInvalidClientToken, awsapi.ErrExpiredToken, or internal.
+func (g *Gate) SigningKey(ctx context.Context, claims *sigv4.Request) ([]byte, awsapi.Caller, error) {
+	cred, key, err := g.credential(ctx, claims)
+	if err != nil {
+		return nil, awsapi.Caller{}, err
+	}
+	s := &signed{
+		principal: cred.Principal, accessKey: claims.AccessKeyID, longTerm: cred.Principal.Session == nil,
+		request: requestFacts{service: claims.Service, region: claims.Region},
+	}
+	return key, s.caller(), nil
+}
+
+func (g *Gate) credential(ctx context.Context, claims *sigv4.Request) (*Credential, []byte, error) {
+	if err := g.DB.Refresh(ctx); err != nil {
+		return nil, nil, err
+	}
+	cred, err := g.Identities.Credential(ctx, claims.AccessKeyID, claims.SessionToken)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cred, g.signingKeys.Key(claims.AccessKeyID, cred.Secret, claims.Date, claims.Region, claims.Service), nil
+}
+
+func (s *signed) caller() awsapi.Caller {
+	p := s.principal
+	return awsapi.Caller{AccountID: p.AccountID, ARN: p.ARN, UserID: p.UserID(), AccessKeyID: s.accessKey, Session: s}
+}
+
+// restrict refuses what temporary credentials of users cannot be used for: IAM, unless they come of GetSessionToken with
+// a one-time password (STS API Reference, GetSessionToken and GetFederationToken).
+func restrict(p *Principal, service string) error {
+	if p.Session == nil || p.Kind == policy.RoleSession || service != "iam" {
+		return nil
+	}
+	if p.Kind == policy.FederatedUser || p.Session.MFATime.IsZero() {
+		return awsapi.ErrInvalidClientToken
+	}
+	return nil
+}
+
+// authError puts a fault of the signature into the words of awsapi, which knows them for each protocol.
+func authError(err error) error {
+	var e *sigv4.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case sigv4.Missing:
+		return awsapi.ErrMissingAuthentication.With(e)
+	case sigv4.Ambiguous, sigv4.Unsupported, sigv4.Incomplete, sigv4.IncompleteQuery, sigv4.PayloadKind:
+		return awsapi.ErrIncompleteSignature.Msg("%s", e.Message).With(e)
+	}
+	return awsapi.ErrSignatureDoesNotMatch.Msg("%s", e.Message).With(e)
+}
+
+// Authorize implements awsapi.Authorizer.
+func (g *Gate) Authorize(ctx context.Context, targets []awsapi.Target) error {
+	caller, ok := awsapi.CallerFrom(ctx)
+	if !ok {
+		return awsapi.ErrMissingAuthentication
+	}
+	return g.Decide(ctx, caller, targets)
+}
+
+// Decide lets caller do all of targets, or says why not: with awsapi.ErrAccessDenied and AWS's words. The zero Caller is
+// anonymous. Condition keys of a target replace global ones of the same name.
+func (g *Gate) Decide(ctx context.Context, caller awsapi.Caller, targets []awsapi.Target) error {
+	s, ok := caller.Session.(*signed)
+	if !ok {
+		s = &signed{principal: &Principal{}}
+	}
+	if s.longTerm && s.request.service == "s3" {
+		g.Identities.Used(s.accessKey, s.request.service, s.request.region, g.Now())
+	}
+	for i := range targets {
+		if err := g.decide(ctx, s, &targets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var contexts = sync.Pool{New: func() any { return new(policy.Context) }}
+
+func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
+	p := s.principal
+	request := policy.Request{Principal: p.Principal, Action: t.Action, Resource: t.Resource, ResourceAccount: t.Account}
+	if request.ResourceAccount == "" {
+		request.ResourceAccount = p.AccountID
+	}
+	policies := p.policies()
+	if isAssumption(t.Action, t.Resource) {
+		trust, err := g.Identities.TrustPolicy(ctx, t.Resource)
+		if err != nil {
+			return err
+		}
+		policies.Trust, policies.Resource = true, trust
+	}
+
+	keys := contexts.Get().(*policy.Context)
+	request.Context = keys
+	now := g.Now()
+	keys.Lazy("", func(c *policy.Context) error { // the first key that a policy asks for
+		s.request.set(c, now)
+		p.set(c, now)
+		if request.ResourceAccount != "" {
+			c.Set("aws:ResourceAccount", request.ResourceAccount)
+		}
+		SetKeys(c, t.Keys)
+		return nil
+	})
+	d := policy.Decide(&request, &policies)
+	if d.Allowed {
+		keys.Reset()
+		contexts.Put(keys)
+		return nil
+	}
+	if id := awsapi.RequestID(ctx); id != "" { // kept to be explained, keys included
+		g.denials.add(denial{id: id, request: request, policies: policies})
+	}
+	return awsapi.ErrAccessDenied.Msg("%s", denialMessage(&d, &request)).With(d.Err)
+}
+
+// isAssumption reports whether the trust policy of a role decides the action.
+func isAssumption(action, resource string) bool {
+	switch action {
+	case "sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity":
+		return strings.Contains(resource, ":role/")
+	}
+	return false
+}
+
+// denialMessage is AWS's text. STS does not say which policy is in the way of assuming a role.
+func denialMessage(d *policy.Decision, r *policy.Request) string {
+	if isAssumption(r.Action, r.Resource) {
+		return "User: " + r.Principal.Display() + " is not authorized to perform: " + r.Action + " on resource: " + r.Resource
+	}
+	return d.Message(r)
+}
+
+// denials keeps the last denials, to be explained on request.
+type denials struct {
+	mu   sync.Mutex
+	ring []denial
+	next int
+}
+
+type denial struct {
+	id       string
+	request  policy.Request
+	policies policy.Policies
+}
+
+func (ds *denials) add(d denial) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.ring[ds.next] = d
+	ds.next = (ds.next + 1) % len(ds.ring)
+}
+
+// Explain tells why the request with an id was denied, if that was lately.
+func (g *Gate) Explain(requestID string) (policy.Request, policy.Explanation, bool) {
+	g.denials.mu.Lock()
+	defer g.denials.mu.Unlock()
+	for i := range g.denials.ring {
+		if d := &g.denials.ring[i]; d.id == requestID && requestID != "" {
+			return d.request, policy.Explain(&d.request, &d.policies), true
+		}
+	}
+	return policy.Request{}, policy.Explanation{}, false
+}
+
+// SetKeys gives condition keys their values.
+func SetKeys(c *policy.Context, keys map[string][]string) {
+	for name, values := range keys {
+		setKey(c, name, values)
+	}
+}
+
+// setKey gives a condition key its values. Names known as multivalued are, however many values there are.
+func setKey(c *policy.Context, name string, values []string) {
+	if len(values) == 1 && !multivalued(name) {
+		c.Set(name, values[0])
+	} else {
+		c.SetAll(name, values)
+	}
+}
+
+// multivalued knows the multivalued condition keys of the services that are served (Service Authorization Reference).
+func multivalued(name string) bool {
+	switch name {
+	case "aws:TagKeys", "sts:TransitiveTagKeys", "s3:RequestObjectTagKeys", "dynamodb:LeadingKeys", "dynamodb:Attributes",
+		"aws:PrincipalServiceNamesList", "aws:PrincipalOrgPaths", "aws:ResourceOrgPaths", "aws:CalledVia":
+		return true
+	}
+	return strings.HasSuffix(name, ":amr")
+}
