@@ -1,0 +1,496 @@
+package sts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"usher/internal/access"
+	"usher/internal/api/sts"
+	"usher/internal/arn"
+	"usher/internal/db"
+	"usher/internal/iam"
+	"usher/internal/policy"
+	"usher/internal/token"
+)
+
+// IssuerKind is what one of this server's own issuers issues tokens for.
+type IssuerKind int
+
+const (
+	// UserPoolIssuer is a user pool. To AssumeRoleWithWebIdentity it is an OIDC provider like others: the account of the
+	// role must have registered it.
+	UserPoolIssuer IssuerKind = iota + 1
+	// IdentityPoolIssuer is the issuer of the identity pools, the built-in provider cognito-identity.amazonaws.com.
+	IdentityPoolIssuer
+)
+
+// LocalIssuer is one of this server's own issuers.
+type LocalIssuer struct {
+	Kind IssuerKind
+	Keys []token.PublicKey
+}
+
+// LocalIssuers finds the keys of this server's own issuers, so that their tokens are verified without the network.
+type LocalIssuers interface {
+	// LocalIssuer returns the issuer with exactly this iss; false if it is none of ours.
+	LocalIssuer(ctx context.Context, iss string) (LocalIssuer, bool, error)
+}
+
+const (
+	google = "accounts.google.com"
+
+	claimTags           = "https://aws.amazon.com/tags"
+	claimSourceIdentity = "https://aws.amazon.com/source_identity"
+	claimPoolARN        = "https://cognito-identity.amazonaws.com/identity-pool-arn"
+
+	clockSkew = 5 * time.Minute // how far iat and nbf may lie in the future
+)
+
+// extraClaims are the claims of well-known shared issuers that trust policies may test (IAM User Guide, "Available keys for
+// AWS OIDC federation").
+var extraClaims = map[string][]string{
+	"token.actions.githubusercontent.com": {"actor", "actor_id", "enterprise_id", "environment", "job_workflow_ref", "ref", "repository", "repository_id", "repository_owner_id", "workflow"},
+	"gitlab.com":                          {"namespace_id", "pipeline_source", "project_id", "ref_protected", "runner_environment", "user_login", "user_email", "user_id", "user_access_level", "user_identities"},
+}
+
+var (
+	errNotAuthorized = errAccessDenied.Msg("Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	errNotJWT        = sts.ErrInvalidIdentityToken.Msg("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
+	errNoKey         = sts.ErrInvalidIdentityToken.Msg("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
+	errThumbprint    = sts.ErrInvalidIdentityToken.Msg("OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint")
+	errSignature     = sts.ErrInvalidIdentityToken.Msg("The signature of the provided ID Token is invalid")
+	errNotYetValid   = sts.ErrInvalidIdentityToken.Msg("The ID Token provided is not valid yet")
+	errAudience      = sts.ErrInvalidIdentityToken.Msg("Incorrect token audience")
+	errManyAudiences = sts.ErrInvalidIdentityToken.Msg("Token audience contains more than one audience while authorized party is not present")
+)
+
+func errMissingClaim(name string) error {
+	return sts.ErrInvalidIdentityToken.Msg("Missing a required claim: %s.", name)
+}
+
+// AssumeRoleWithWebIdentity implements sts:AssumeRoleWithWebIdentity. The token is verified first: form, issuer, signature,
+// times, audience; then the role's trust policy decides.
+func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeRoleWithWebIdentityRequest) (*sts.AssumeRoleWithWebIdentityResponse, error) {
+	roleARN, err := arn.Parse(*in.RoleArn)
+	if err != nil {
+		return nil, errValidation.Msg("%s is invalid", *in.RoleArn)
+	}
+	if in.ProviderId != nil {
+		return nil, sts.ErrInvalidIdentityToken.Msg("OAuth 2.0 access tokens of %s are not supported.", *in.ProviderId)
+	}
+	if err := s.DB.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	id, err := s.verify(ctx, *in.WebIdentityToken, roleARN.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	role, err := s.trusted(ctx, *in.RoleArn, *in.RoleSessionName, id)
+	if err != nil {
+		return nil, err
+	}
+	lifetime, err := roleDuration(in.DurationSeconds, role, false)
+	if err != nil {
+		return nil, err
+	}
+	document, arns, err := s.checkSessionPolicies(ctx, role.Account, in.Policy, in.PolicyArns)
+	if err != nil {
+		return nil, err
+	}
+	b := id.bearer(role, *in.RoleSessionName)
+	b.session.Policy, b.session.PolicyARNs = document, arns
+	out, err := s.issue(b, lifetime, in.MinimumSessionTokenSize)
+	if err != nil {
+		return nil, err
+	}
+	return &sts.AssumeRoleWithWebIdentityResponse{
+		Credentials: out.wire(), AssumedRoleUser: assumedRoleUser(role, *in.RoleSessionName), PackedPolicySize: packedSize(out, &b.session),
+		SubjectFromWebIdentityToken: &id.subject, Audience: &id.audience, Provider: &id.issuer,
+		SourceIdentity: optional(id.source), SessionTokenSize: out.size(), SessionTokenUtilization: out.utilization(),
+	}, nil
+}
+
+// externalIdentity is who an identity token speaks of.
+type externalIdentity struct {
+	principal string // Federated principal of the trust policy, and aws:FederatedProvider
+	prefix    string // of condition keys
+	issuer    string // Provider in the answer
+	audience  string
+	subject   string
+
+	keys    []access.Key // condition keys for the trust policy and the session
+	extra   []access.Key // condition keys for the trust policy alone
+	tags    []access.Tag
+	source  string // source identity
+	account string // of the identity pool; empty for all other providers
+
+	identityID, userSub, originJTI string
+}
+
+// bearer is the session that id gets of a role.
+func (id *externalIdentity) bearer(role *iam.Principal, session string) *bearer {
+	return &bearer{kind: policy.RoleSession, account: role.Account, id: role.ID, session: access.Session{
+		Name: session, Provider: id.principal, Keys: id.keys, Tags: id.tags, SourceIdentity: id.source,
+		IdentityID: id.identityID, UserSub: id.userSub, OriginJTI: id.originJTI,
+	}}
+}
+
+// trusted returns the role if its trust policy lets id assume it. It does not tell why not.
+func (s *Service) trusted(ctx context.Context, roleARN, session string, id *externalIdentity) (*iam.Principal, error) {
+	role, err := s.IAM.RoleByARN(ctx, roleARN)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, errNotAuthorized
+	} else if err != nil {
+		return nil, err
+	}
+	allowed := s.trusts(ctx, role, session, id, id.keys)
+	if allowed && id.account != "" && id.account != role.Account {
+		// Any identity pool anywhere could assume a role whose policy does not depend on the pool: it must refuse another.
+		other := slices.Clone(id.keys)
+		for i := range other {
+			if other[i].Name == IdentityPools+":aud" {
+				other[i].Values = []string{"another-pool"}
+			}
+		}
+		allowed = !s.trusts(ctx, role, session, id, other)
+	}
+	if !allowed {
+		return nil, errNotAuthorized
+	}
+	return role, nil
+}
+
+// trusts evaluates the trust policy for the assumption and for what it passes along.
+func (s *Service) trusts(ctx context.Context, role *iam.Principal, session string, id *externalIdentity, keys []access.Key) bool {
+	var c policy.Context
+	now := s.Now()
+	access.SetRequestKeys(ctx, &c, now)
+	set := map[string][]string{"sts:RoleSessionName": {session}, "aws:FederatedProvider": {id.principal}, "aws:ResourceAccount": {role.Account}}
+	for _, list := range [][]access.Key{keys, id.extra} {
+		for _, k := range list {
+			set[k.Name] = k.Values
+			if alias := s.aliases[k.Name]; alias != "" && id.principal == IdentityPools {
+				set[alias] = k.Values
+			}
+		}
+	}
+	actions := []string{"sts:AssumeRoleWithWebIdentity"}
+	if tagKeys(set, id.tags); len(id.tags) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	if id.source != "" {
+		set["sts:SourceIdentity"] = []string{id.source}
+		actions = append(actions, "sts:SetSourceIdentity")
+	}
+	for name, value := range role.Tags {
+		set["aws:ResourceTag/"+name] = []string{value}
+		set["iam:ResourceTag/"+name] = []string{value}
+	}
+	access.SetKeys(&c, set)
+	for _, action := range actions {
+		d := policy.Decide(&policy.Request{
+			Principal: policy.Principal{Kind: policy.Federated, ARN: id.principal},
+			Action:    action, Resource: role.ARN, ResourceAccount: role.Account, Context: &c,
+		}, &policy.Policies{Trust: true, Resource: role.Trust})
+		if !d.Allowed {
+			return false
+		}
+	}
+	return true
+}
+
+// issuer is where a token says that it comes from, as the account of the role knows it.
+type issuer struct {
+	url       string
+	principal string
+	prefix    string
+	clientIDs []string // audiences; not asked for of built-in providers
+	builtin   bool
+	kind      IssuerKind // of one of ours
+	keys      []token.PublicKey
+	pinned    []string // thumbprints
+}
+
+// findIssuer looks for the provider among the built-in ones and those that the account has registered.
+func (s *Service) findIssuer(ctx context.Context, account, iss string) (*issuer, error) {
+	i := &issuer{url: iss}
+	if s.Local != nil {
+		local, ok, err := s.Local.LocalIssuer(ctx, iss)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			i.kind, i.keys = local.Kind, local.Keys
+		}
+	}
+	switch {
+	case i.kind == IdentityPoolIssuer:
+		i.principal, i.prefix, i.builtin = IdentityPools, IdentityPools, true
+		return i, nil
+	case iss == google || iss == "https://"+google:
+		i.url, i.principal, i.prefix, i.builtin = "https://"+google, google, google, true
+		return i, nil
+	}
+	p, err := s.IAM.OIDCProvider(ctx, account, iss)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, sts.ErrInvalidIdentityToken.Msg("No OpenIDConnect provider found in your account for %s", iss)
+	} else if err != nil {
+		return nil, err
+	}
+	i.principal, i.prefix, i.clientIDs, i.pinned = p.ARN, p.Name, p.ClientIDs, p.Thumbprints
+	return i, nil
+}
+
+// key returns the key that a token of the issuer names.
+func (s *Service) key(ctx context.Context, i *issuer, keyID string) (token.PublicKey, error) {
+	if i.kind == 0 {
+		return s.Remote.Key(ctx, token.Issuer{URL: i.url, Thumbprints: i.pinned}, keyID)
+	}
+	for _, k := range i.keys {
+		if k.ID == keyID {
+			return k, nil
+		}
+	}
+	return token.PublicKey{}, token.ErrKeyNotFound
+}
+
+// errPinned keeps tokens of providers with thumbprints out of the cache of verified tokens: what one account's thumbprints
+// vouch for must not count for another account.
+var errPinned = errors.New("sts: keys of the issuer are pinned")
+
+// verify checks a token and returns whom it speaks of. account is the role's.
+func (s *Service) verify(ctx context.Context, text, account string) (*externalIdentity, error) {
+	var from *issuer
+	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (_ token.PublicKey, err error) {
+		if u.Issuer() == "" {
+			return token.PublicKey{}, errMissingClaim("iss")
+		}
+		if from, err = s.findIssuer(ctx, account, u.Issuer()); err != nil {
+			return token.PublicKey{}, err
+		}
+		if len(from.pinned) > 0 && from.kind == 0 {
+			return token.PublicKey{}, errPinned
+		}
+		return s.key(ctx, from, u.KeyID())
+	})
+	if err == nil && from == nil { // remembered
+		iss, _ := claims.String("iss")
+		if from, err = s.findIssuer(ctx, account, iss); err != nil {
+			return nil, err
+		}
+		if len(from.pinned) > 0 && from.kind == 0 {
+			err = errPinned
+		}
+	}
+	if errors.Is(err, errPinned) {
+		claims, err = s.verifyPinned(ctx, text, from)
+	}
+	if err != nil {
+		return nil, tokenError(err)
+	}
+	return identify(claims, from, s.Now())
+}
+
+func (s *Service) verifyPinned(ctx context.Context, text string, from *issuer) (token.Claims, error) {
+	u, err := token.Parse(text)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	key, err := s.key(ctx, from, u.KeyID())
+	if err != nil {
+		return token.Claims{}, err
+	}
+	claims, err := u.Verify(key)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	return claims, claims.CheckExpiry(s.Now(), 0)
+}
+
+// tokenError puts the faults of tokens into the words of STS.
+func tokenError(err error) error {
+	var expired *token.ExpiredError
+	var claim *token.ClaimError
+	switch {
+	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrAlgorithm):
+		return errNotJWT.With(err)
+	case errors.Is(err, token.ErrKeyNotFound), errors.Is(err, token.ErrUnreachable):
+		return errNoKey.With(err)
+	case errors.Is(err, token.ErrThumbprint):
+		return errThumbprint.With(err)
+	case errors.Is(err, token.ErrSignature):
+		return errSignature.With(err)
+	case errors.Is(err, token.ErrNotYetValid):
+		return errNotYetValid.With(err)
+	case errors.As(err, &expired):
+		return sts.ErrExpiredToken.Msg("Token expired: current date/time %d must be before the expiration date/time %d", expired.Now, expired.Expires)
+	case errors.As(err, &claim):
+		return errMissingClaim(claim.Claim)
+	}
+	return err
+}
+
+// identify checks the claims that matter here and turns them into condition keys.
+func identify(c token.Claims, from *issuer, now time.Time) (*externalIdentity, error) {
+	id := &externalIdentity{principal: from.principal, prefix: from.prefix, issuer: from.url}
+	var ok bool
+	if id.subject, ok = c.String("sub"); !ok || id.subject == "" {
+		return nil, errMissingClaim("sub")
+	}
+	audiences, ok := c.Strings("aud")
+	if !ok || len(audiences) == 0 {
+		return nil, errMissingClaim("aud")
+	}
+	if _, ok := c.Int("iat"); !ok {
+		return nil, errMissingClaim("iat")
+	}
+	if err := c.CheckNotBefore(now, clockSkew); err != nil {
+		return nil, tokenError(err)
+	}
+	azp, hasAZP := c.String("azp")
+	switch {
+	case hasAZP:
+		id.audience = azp
+	case len(audiences) > 1:
+		return nil, errManyAudiences
+	default:
+		id.audience = audiences[0]
+	}
+	if !from.builtin && !slices.Contains(from.clientIDs, id.audience) {
+		return nil, errAudience
+	}
+	id.add("aud", id.audience)
+	if hasAZP && len(audiences) == 1 {
+		id.add("oaud", audiences[0])
+	}
+	id.add("sub", id.subject)
+	if amr, ok := c.Strings("amr"); ok {
+		id.add("amr", amr...)
+	}
+	switch {
+	case from.kind == IdentityPoolIssuer:
+		id.issuer, id.identityID = IdentityPools, id.subject
+		pool, _ := c.String(claimPoolARN)
+		a, err := arn.Parse(pool)
+		if err != nil {
+			return nil, errMissingClaim(claimPoolARN)
+		}
+		id.account = a.AccountID
+	case from.kind == UserPoolIssuer:
+		id.userSub = id.subject
+		id.originJTI, _ = c.String("origin_jti")
+	case from.prefix == google:
+		if email, ok := c.String("email"); ok {
+			id.extra = append(id.extra, access.Key{Name: google + ":email", Values: []string{email}})
+		}
+	}
+	for _, name := range extraClaims[from.prefix] {
+		if v, ok := c.String(name); ok {
+			id.extra = append(id.extra, access.Key{Name: from.prefix + ":" + name, Values: []string{v}})
+		}
+	}
+	if id.source, ok = c.String(claimSourceIdentity); ok && !validSourceIdentity(id.source) {
+		return nil, sts.ErrIDPRejectedClaim.Msg("Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with \"aws:\"")
+	}
+	return id, id.readTags(c)
+}
+
+func (id *externalIdentity) add(name string, values ...string) {
+	id.keys = append(id.keys, access.Key{Name: id.prefix + ":" + name, Values: values})
+}
+
+func validSourceIdentity(v string) bool {
+	if len(v) < 2 || len(v) > 64 || strings.HasPrefix(v, "aws:") {
+		return false
+	}
+	return strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=,.@-") == ""
+}
+
+// readTags reads the session tags that a token carries (IAM User Guide, "Pass session tags in AWS STS": one value each).
+func (id *externalIdentity) readTags(c token.Claims) error {
+	raw, ok := c.Get(claimTags)
+	if !ok {
+		return nil
+	}
+	var claim struct {
+		PrincipalTags     map[string][]string `json:"principal_tags"`
+		TransitiveTagKeys []string            `json:"transitive_tag_keys"`
+	}
+	rejected := sts.ErrIDPRejectedClaim.Msg("The tags claim of the ID Token is not valid")
+	if json.Unmarshal(raw, &claim) != nil || len(claim.PrincipalTags) > 50 {
+		return rejected
+	}
+	var tags []sts.Tag
+	for key, values := range claim.PrincipalTags {
+		if len(values) != 1 || len(key) < 1 || len(key) > 128 || len(values[0]) > 256 {
+			return rejected
+		}
+		tags = append(tags, sts.Tag{Key: &key, Value: &values[0]})
+	}
+	slices.SortFunc(tags, func(a, b sts.Tag) int { return strings.Compare(*a.Key, *b.Key) })
+	var err error
+	id.tags, err = sessionTags(tags, claim.TransitiveTagKeys, nil)
+	return err
+}
+
+// WebIdentity is an identity that another part of this server has verified, and the role that it shall get.
+type WebIdentity struct {
+	RoleARN     string
+	SessionName string
+	// Provider is the Federated principal of the trust policy, such as cognito-identity.amazonaws.com; Keys are its
+	// condition keys by their full names, such as "cognito-identity.amazonaws.com:aud".
+	Provider   string
+	Keys       map[string][]string
+	Duration   time.Duration
+	Policy     string   // session policy
+	PolicyARNs []string // managed session policies
+	Tags       map[string]string
+	// AccountID is the account of the identity pool. A role of another account must name the pool in its trust policy.
+	AccountID string
+
+	// For revocation and the audit trail.
+	IdentityID string
+	UserSub    string
+	OriginJTI  string
+}
+
+// AssumeWebIdentity gives credentials of a role to an identity that was verified already, if the role's trust policy lets
+// it. A refusal is an *awsapi.Error with the code AccessDenied.
+func (s *Service) AssumeWebIdentity(ctx context.Context, w WebIdentity) (Credentials, error) {
+	id := &externalIdentity{principal: w.Provider, prefix: w.Provider, account: w.AccountID, identityID: w.IdentityID, userSub: w.UserSub, originJTI: w.OriginJTI}
+	for _, name := range slices.Sorted(maps.Keys(w.Keys)) {
+		id.keys = append(id.keys, access.Key{Name: name, Values: w.Keys[name]})
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.Tags)) {
+		id.tags = append(id.tags, access.Tag{Key: key, Value: w.Tags[key]})
+	}
+	role, err := s.trusted(ctx, w.RoleARN, w.SessionName, id)
+	if err != nil {
+		return Credentials{}, err
+	}
+	if w.Duration > role.MaxSession {
+		return Credentials{}, errValidation.Msg("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
+	if w.Policy != "" { // few texts, each validated once
+		if _, err := s.policies.Get(ctx, w.Policy, "", func(context.Context) (*policy.Policy, error) {
+			if err := checkSessionPolicy(w.Policy); err != nil {
+				return nil, err
+			}
+			return policy.Parse(w.Policy)
+		}); err != nil {
+			return Credentials{}, err
+		}
+	}
+	b := id.bearer(role, w.SessionName)
+	b.session.Policy, b.session.PolicyARNs = w.Policy, w.PolicyARNs
+	out, err := s.issue(b, w.Duration, nil)
+	if err != nil {
+		return Credentials{}, err
+	}
+	return out.Credentials, nil
+}
