@@ -118,8 +118,20 @@ func Sub() string { return UUID() }
 // IdentityPool returns an identity pool id: "{region}:{uuid}".
 func IdentityPool(region string) string { return region + ":" + UUID() }
 
-// Identity returns an identity id: "{region}:{uuid}".
-func Identity(region string) string { return region + ":" + UUID() }
+// Identity returns an identity id: "{region}:{uuid}". The UUID is in the
+// time-ordered form of RFC 9562 section 5.7 but for the variant: 48 bits of now
+// in milliseconds, the version, and 76 random bits, since the id of a guest is
+// a secret. Identities that are made at about the same time are neighbours in
+// an index.
+func Identity(region string, now time.Time) string {
+	var b [16]byte
+	rand.Read(b[6:])
+	ms := uint64(now.UnixMilli())
+	binary.BigEndian.PutUint16(b[0:], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	b[6] = b[6]&0x0f | 0x70
+	return region + ":" + format(b)
+}
 
 // UUID returns a version 4 UUID (RFC 9562 section 5.4) in lower case: the form
 // of request ids, event ids and token ids.
@@ -128,6 +140,11 @@ func UUID() string {
 	rand.Read(b[:])
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
+	return format(b)
+}
+
+// format writes a UUID in lower case.
+func format(b [16]byte) string {
 	var s [36]byte
 	hex.Encode(s[0:8], b[0:4])
 	hex.Encode(s[9:13], b[4:6])

@@ -28,7 +28,7 @@ func TestForms(t *testing.T) {
 		{"ClientSecret", ClientSecret, `[0-9a-v]{52}`},
 		{"Sub", Sub, uuid},
 		{"IdentityPool", func() string { return IdentityPool("us-east-1") }, `us-east-1:` + uuid},
-		{"Identity", func() string { return Identity("us-east-1") }, `us-east-1:` + uuid},
+		{"Identity", func() string { return Identity("us-east-1", time.UnixMilli(0x0123456789ab)) }, `us-east-1:01234567-89ab-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`},
 		{"UUID", UUID, uuid},
 		{"Row", func() string { return Row(time.Now()) }, `[0-9a-v]{26}`},
 		{"Code", Code, `[0-9]{6}`},
@@ -74,6 +74,17 @@ func TestAccountOf(t *testing.T) {
 		if got, ok := AccountOf(c.id); got != c.account || ok != (c.account != "") {
 			t.Errorf("AccountOf(%q) = %q, %v, want %q", c.id, got, ok, c.account)
 		}
+	}
+}
+
+func TestIdentityOrder(t *testing.T) {
+	last := ""
+	for ms := range int64(50) {
+		id := Identity("us-east-1", time.UnixMilli(1_800_000_000_000+ms))
+		if id <= last {
+			t.Fatalf("%s of a later time sorts before %s", id, last)
+		}
+		last = id
 	}
 }
 

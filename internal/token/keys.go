@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -12,11 +13,12 @@ import (
 	"math/big"
 )
 
-// KeyPair is an RSA key that tokens of our own are signed with, RS256.
+// KeyPair is an RSA key that tokens of our own are signed with: RS256 unless As says otherwise.
 type KeyPair struct {
-	id      string
-	private *rsa.PrivateKey
-	header  []byte // of tokens, encoded, with the dot
+	id        string
+	algorithm string
+	private   *rsa.PrivateKey
+	header    []byte // of tokens, encoded, with the dot
 }
 
 // NewKeyPair makes an RSA key of 2048 bits. It takes a few hundred milliseconds.
@@ -45,13 +47,28 @@ func newKeyPair(private *rsa.PrivateKey) *KeyPair {
 	// The thumbprint of RFC 7638 in the form of Cognito's key ids: 32 bytes in padded base64.
 	e, n := jwkNumbers(&private.PublicKey)
 	sum := sha256.Sum256(fmt.Appendf(nil, `{"e":"%s","kty":"RSA","n":"%s"}`, e, n))
-	k := &KeyPair{id: base64.StdEncoding.EncodeToString(sum[:]), private: private}
-	k.header = base64.RawURLEncoding.AppendEncode(nil, fmt.Appendf(nil, `{"kid":"%s","alg":"RS256"}`, k.id))
-	k.header = append(k.header, '.')
+	k := &KeyPair{id: base64.StdEncoding.EncodeToString(sum[:]), algorithm: "RS256", private: private}
+	k.header = encodeHeader(fmt.Appendf(nil, `{"kid":"%s","alg":"RS256"}`, k.id))
 	return k
 }
 
-// ID is the kid of the key, a function of the key.
+// As returns the key under another id, for tokens that name a type (typ) and are signed by RS256, RS384 or RS512. None of
+// the texts may need escaping in JSON.
+func (k *KeyPair) As(id, typ, algorithm string) *KeyPair {
+	if alg := algorithms[algorithm]; alg.hash == 0 || alg.curve != nil {
+		panic("token: not an algorithm of RSA keys: " + algorithm)
+	}
+	return &KeyPair{
+		id: id, algorithm: algorithm, private: k.private,
+		header: encodeHeader(fmt.Appendf(nil, `{"kid":"%s","typ":"%s","alg":"%s"}`, id, typ, algorithm)),
+	}
+}
+
+func encodeHeader(header []byte) []byte {
+	return append(base64.RawURLEncoding.AppendEncode(nil, header), '.')
+}
+
+// ID is the kid of the key: a function of the key, or what As was given.
 func (k *KeyPair) ID() string {
 	return k.id
 }
@@ -63,14 +80,14 @@ func (k *KeyPair) MarshalPKCS8() ([]byte, error) {
 
 // Public is the key to verify with.
 func (k *KeyPair) Public() PublicKey {
-	return PublicKey{ID: k.id, Algorithm: "RS256", Key: &k.private.PublicKey}
+	return PublicKey{ID: k.id, Algorithm: k.algorithm, Key: &k.private.PublicKey}
 }
 
 func jwkNumbers(key *rsa.PublicKey) (e, n string) {
 	return base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()), base64.RawURLEncoding.EncodeToString(key.N.Bytes())
 }
 
-// JWKS is the key set document (RFC 7517) of RSA keys, members as Cognito has them.
+// JWKS is the key set document (RFC 7517) of RSA keys, members as Cognito has them. A key without algorithm is for RS256.
 func JWKS(keys ...PublicKey) []byte {
 	type jwk struct {
 		Alg string `json:"alg"`
@@ -85,7 +102,7 @@ func JWKS(keys ...PublicKey) []byte {
 	}{[]jwk{}}
 	for _, k := range keys {
 		e, n := jwkNumbers(k.Key.(*rsa.PublicKey))
-		set.Keys = append(set.Keys, jwk{Alg: "RS256", E: e, Kid: k.ID, Kty: "RSA", N: n, Use: "sig"})
+		set.Keys = append(set.Keys, jwk{Alg: cmp.Or(k.Algorithm, "RS256"), E: e, Kid: k.ID, Kty: "RSA", N: n, Use: "sig"})
 	}
 	b, err := json.Marshal(set)
 	if err != nil {

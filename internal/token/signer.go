@@ -108,14 +108,26 @@ func (u *unit) sign() {
 		if u.err = u.ctx.Err(); u.err != nil {
 			return // nobody waits any more
 		}
-		digest := sha256.Sum256(u.tokens[i])
+		hash, digest := j.Key.digest(u.tokens[i])
 		// crypto/rsa verifies what it signed, so that a fault does not give the key away.
 		var signature []byte
-		if signature, u.err = rsa.SignPKCS1v15(nil, j.Key.private, crypto.SHA256, digest[:]); u.err != nil {
+		if signature, u.err = rsa.SignPKCS1v15(nil, j.Key.private, hash, digest); u.err != nil {
 			return
 		}
 		u.tokens[i] = base64.RawURLEncoding.AppendEncode(append(u.tokens[i], '.'), signature)
 	}
+}
+
+// digest hashes what is signed, by the key's algorithm.
+func (k *KeyPair) digest(input []byte) (crypto.Hash, []byte) {
+	hash := algorithms[k.algorithm].hash
+	if hash == crypto.SHA256 {
+		sum := sha256.Sum256(input)
+		return hash, sum[:]
+	}
+	h := hash.New()
+	h.Write(input)
+	return hash, h.Sum(nil)
 }
 
 // Close lets what waits be signed and refuses the rest.

@@ -170,6 +170,47 @@ func TestSigner(t *testing.T) {
 	}
 }
 
+// TestSignAs signs as identity pools do; go-jose reads the result.
+func TestSignAs(t *testing.T) {
+	s := NewSigner(0)
+	defer s.Close()
+	for _, algorithm := range []string{"RS256", "RS384", "RS512"} {
+		k := testKey.As("us-east-1-1", "JWS", algorithm)
+		signed, err := s.Sign(t.Context(), []Job{{Key: k, Claims: []byte(`{"sub":"a"}`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, _, _ := strings.Cut(signed[0], ".")
+		if text, _ := base64.RawURLEncoding.DecodeString(header); string(text) != `{"kid":"us-east-1-1","typ":"JWS","alg":"`+algorithm+`"}` {
+			t.Errorf("%s: header %s", algorithm, text)
+		}
+		var set jose.JSONWebKeySet
+		if err := json.Unmarshal(JWKS(k.Public()), &set); err != nil {
+			t.Fatal(err)
+		}
+		jws, err := jose.ParseSignedCompact(signed[0], []jose.SignatureAlgorithm{jose.SignatureAlgorithm(algorithm)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if payload, err := jws.Verify(set.Key("us-east-1-1")[0]); err != nil || string(payload) != `{"sub":"a"}` {
+			t.Errorf("%s: payload %s, error %v", algorithm, payload, err)
+		}
+		if set.Keys[0].Algorithm != algorithm {
+			t.Errorf("%s: the key set says %s", algorithm, set.Keys[0].Algorithm)
+		}
+		u, err := Parse(signed[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Verify(k.Public()); err != nil {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+		if _, err := u.Verify(testKey.Public()); algorithm != "RS256" && !errors.Is(err, ErrAlgorithm) {
+			t.Errorf("%s: verified as RS256: %v", algorithm, err)
+		}
+	}
+}
+
 func TestSignerLimits(t *testing.T) {
 	s := &Signer{queue: make(chan *unit, 1)} // nobody works yet
 	ctx, cancel := context.WithCancel(context.Background())
