@@ -1,0 +1,71 @@
+package userpool
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Lockout after failed sign-ins (developer guide, "Lockout behavior for failed sign-in attempts"): after n >= 5 failures
+// the next attempt has to wait 2^(n-5) seconds, at most 15 minutes.
+const (
+	freeFailures = 5
+	longestLock  = 15 * time.Minute
+)
+
+// lockedUntil returns when the next attempt is allowed after n failures, the last of them at failedAt.
+func lockedUntil(n int64, failedAt time.Time) time.Time {
+	if n < freeFailures {
+		return time.Time{}
+	}
+	return failedAt.Add(min(time.Second<<min(n-freeFailures, 20), longestLock))
+}
+
+// failuresAt returns how many of n failures still count at now: 15 minutes without an attempt after the lock has ended wipe
+// them out.
+func failuresAt(n int64, failedAt, now time.Time) int64 {
+	if n > 0 && now.Sub(lockedUntil(n, failedAt)) >= longestLock && now.Sub(failedAt) >= longestLock {
+		return 0
+	}
+	return n
+}
+
+// gate bounds how many password attempts on one name are under way at once. Attempts are counted when they have failed,
+// so without it a burst of guesses would be checked before the first of them counts.
+type gate struct {
+	mu    sync.Mutex
+	names map[string]*turn
+}
+
+type turn struct {
+	slots   chan struct{}
+	holders int // in or waiting
+}
+
+const attemptsAtOnce = 4
+
+// enter waits for a turn on name. The caller reads the user after it and calls leave when the outcome is recorded.
+func (g *gate) enter(ctx context.Context, name string) (leave func(), err error) {
+	g.mu.Lock()
+	t := g.names[name]
+	if t == nil {
+		t = &turn{slots: make(chan struct{}, attemptsAtOnce)}
+		g.names[name] = t
+	}
+	t.holders++
+	g.mu.Unlock()
+	done := func() {
+		g.mu.Lock()
+		if t.holders--; t.holders == 0 {
+			delete(g.names, name)
+		}
+		g.mu.Unlock()
+	}
+	select {
+	case t.slots <- struct{}{}:
+		return func() { <-t.slots; done() }, nil
+	case <-ctx.Done():
+		done()
+		return nil, ctx.Err()
+	}
+}

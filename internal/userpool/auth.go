@@ -1,0 +1,414 @@
+package userpool
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"time"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/db"
+	"usher/internal/ids"
+)
+
+// InitiateAuth begins a sign-in, or refreshes one.
+func (s *Service) InitiateAuth(ctx context.Context, in *cognitoidp.InitiateAuthRequest) (*cognitoidp.InitiateAuthResponse, error) {
+	a := signIn{Service: s, flow: *in.AuthFlow, params: in.AuthParameters}
+	out, err := a.initiate(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	return &cognitoidp.InitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+}
+
+// AdminInitiateAuth is InitiateAuth by an administrator, who may also use the password flows of servers.
+func (s *Service) AdminInitiateAuth(ctx context.Context, in *cognitoidp.AdminInitiateAuthRequest) (*cognitoidp.AdminInitiateAuthResponse, error) {
+	a := signIn{Service: s, admin: *in.UserPoolId, flow: *in.AuthFlow, params: in.AuthParameters}
+	out, err := a.initiate(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	return &cognitoidp.AdminInitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+}
+
+// RespondToAuthChallenge goes on with a sign-in.
+func (s *Service) RespondToAuthChallenge(ctx context.Context, in *cognitoidp.RespondToAuthChallengeRequest) (*cognitoidp.RespondToAuthChallengeResponse, error) {
+	a := signIn{Service: s, params: in.ChallengeResponses}
+	out, err := a.respond(ctx, *in.ClientId, *in.ChallengeName, in.Session)
+	if err != nil {
+		return nil, err
+	}
+	return &cognitoidp.RespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+}
+
+// AdminRespondToAuthChallenge goes on with a sign-in for an administrator.
+func (s *Service) AdminRespondToAuthChallenge(ctx context.Context, in *cognitoidp.AdminRespondToAuthChallengeRequest) (*cognitoidp.AdminRespondToAuthChallengeResponse, error) {
+	a := signIn{Service: s, admin: *in.UserPoolId, params: in.ChallengeResponses}
+	out, err := a.respond(ctx, *in.ClientId, *in.ChallengeName, in.Session)
+	if err != nil {
+		return nil, err
+	}
+	return &cognitoidp.AdminRespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+}
+
+// signIn is one step of a sign-in: a call of InitiateAuth, RespondToAuthChallenge or their Admin variants. What the next
+// step must know travels in a session or a secret block.
+type signIn struct {
+	*Service
+	admin  string            // the pool that an administrator named; "" for a call from an app
+	params map[string]string // AuthParameters or ChallengeResponses
+	flow   string            // AuthFlow that began the sign-in
+
+	pool   *pool
+	client *client
+	user   *user  // whose sign-in it is, or an invented user; from the primary factor on
+	event  string // event_id
+}
+
+// outcome is what a step leads to: a challenge or tokens.
+type outcome struct {
+	challenge string
+	session   string // "" where the state is elsewhere
+	params    map[string]string
+	tokens    *cognitoidp.AuthenticationResultType
+}
+
+func (o *outcome) name() *string        { return optional(o.challenge) }
+func (o *outcome) sessionText() *string { return optional(o.session) }
+
+func (o *outcome) parameters() map[string]string {
+	if o.params == nil {
+		return map[string]string{}
+	}
+	return o.params
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (a *signIn) initiate(ctx context.Context, clientID string) (*outcome, error) {
+	if err := a.loadClient(ctx, clientID); err != nil {
+		return nil, err
+	}
+	if err := a.flowAllowed(); err != nil {
+		return nil, err
+	}
+	a.event = ids.UUID()
+	switch a.flow {
+	case cognitoidp.AuthFlowTypeUserSrpAuth:
+		return a.startSRP(ctx)
+	case cognitoidp.AuthFlowTypeUserPasswordAuth, cognitoidp.AuthFlowTypeAdminUserPasswordAuth, cognitoidp.AuthFlowTypeAdminNoSrpAuth:
+		return a.signInWithPassword(ctx)
+	case cognitoidp.AuthFlowTypeRefreshTokenAuth, cognitoidp.AuthFlowTypeRefreshToken:
+		return a.refresh(ctx)
+	case cognitoidp.AuthFlowTypeCustomAuth:
+		return nil, errNoCustomAuth
+	}
+	return nil, errFlowNotEnabled
+}
+
+func (a *signIn) respond(ctx context.Context, clientID, challenge string, sessionText *string) (*outcome, error) {
+	if err := a.loadClient(ctx, clientID); err != nil {
+		return nil, err
+	}
+	if challenge == cognitoidp.ChallengeNameTypePasswordVerifier {
+		a.event = ids.UUID()
+		return a.finishSRP(ctx)
+	}
+	if sessionText == nil {
+		return nil, errMissingParameter("Session")
+	}
+	st, err := a.openSession(a.pool, a.client, *sessionText)
+	if err != nil {
+		return nil, err
+	}
+	if st.Challenge != challenge {
+		return nil, errSession
+	}
+	a.flow, a.event = st.Flow, st.Event
+	switch challenge {
+	case cognitoidp.ChallengeNameTypeNewPasswordRequired:
+		return a.answerNewPassword(ctx, st)
+	}
+	return nil, errSession
+}
+
+// loadClient finds the client and its pool. An administrator names the pool too, and the client must be one of it.
+func (a *signIn) loadClient(ctx context.Context, clientID string) (err error) {
+	if a.admin != "" {
+		if a.pool, err = a.ownPool(ctx, a.admin); err != nil {
+			return err
+		}
+	}
+	c, p, err := a.Service.client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if a.admin != "" && p.ID != a.admin {
+		return errClientNotFound(clientID)
+	}
+	a.client, a.pool = c, p
+	return nil
+}
+
+// flowAllowed checks AuthFlow against the client's ExplicitAuthFlows.
+func (a *signIn) flowAllowed() error {
+	admin := a.admin != ""
+	switch a.flow {
+	case cognitoidp.AuthFlowTypeUserPasswordAuth:
+		if admin {
+			return errFlowNotEnabled
+		}
+		if !a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowUserPasswordAuth, cognitoidp.ExplicitAuthFlowsTypeUserPasswordAuth) {
+			return errNamedFlowNotEnabled("USER_PASSWORD_AUTH")
+		}
+		return nil
+	case cognitoidp.AuthFlowTypeAdminUserPasswordAuth, cognitoidp.AuthFlowTypeAdminNoSrpAuth:
+		if !admin {
+			return cognitoidp.ErrInvalidParameter.Msg("Initiate Auth method not supported.")
+		}
+		if a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowAdminUserPasswordAuth, cognitoidp.ExplicitAuthFlowsTypeAdminNoSrpAuth) {
+			return nil
+		}
+	case cognitoidp.AuthFlowTypeUserSrpAuth:
+		if !a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowUserSrpAuth, "") {
+			return cognitoidp.ErrInvalidParameter.Msg("USER_SRP_AUTH is not enabled for the client.")
+		}
+		return nil
+	case cognitoidp.AuthFlowTypeCustomAuth:
+		if a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowCustomAuth, "") {
+			return nil
+		}
+	case cognitoidp.AuthFlowTypeRefreshTokenAuth, cognitoidp.AuthFlowTypeRefreshToken:
+		if a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowRefreshTokenAuth, "") {
+			return nil
+		}
+	}
+	return errFlowNotEnabled
+}
+
+// allows reports whether the client's ExplicitAuthFlows have the flow, by its name or by its older one. A client that names
+// none has SRP, custom and refresh; so have those with older names, unless they are for custom sign-in only.
+func (c *client) allows(flow, older string) bool {
+	flows := c.Flows
+	if slices.Contains(flows, flow) || older != "" && slices.Contains(flows, older) {
+		return true
+	}
+	if slices.ContainsFunc(flows, func(f string) bool { return len(f) > 6 && f[:6] == "ALLOW_" }) {
+		return false
+	}
+	switch flow {
+	case cognitoidp.ExplicitAuthFlowsTypeAllowUserSrpAuth:
+		return !slices.Contains(flows, cognitoidp.ExplicitAuthFlowsTypeCustomAuthFlowOnly)
+	case cognitoidp.ExplicitAuthFlowsTypeAllowCustomAuth, cognitoidp.ExplicitAuthFlowsTypeAllowRefreshTokenAuth:
+		return true
+	}
+	return false
+}
+
+// param returns a required parameter.
+func (a *signIn) param(name string) (string, error) {
+	v := a.params[name]
+	if v == "" {
+		return "", errMissingParameter(name)
+	}
+	return v, nil
+}
+
+// identify finds the user of a first request, and refuses those who may not try to sign in now. A disabled user is to a
+// client that hides who exists the same as an unknown one.
+func (a *signIn) identify(ctx context.Context, name string) error {
+	u, err := a.userOrInvented(ctx, a.DB, a.pool, a.client, name, errUserNotFound)
+	if err != nil {
+		return err
+	}
+	if err := a.secretHash(name, u.Username); err != nil {
+		return err
+	}
+	return a.admit(ctx, u)
+}
+
+// admit makes u the user of the sign-in unless he is disabled or locked out.
+func (a *signIn) admit(ctx context.Context, u *user) error {
+	if !u.Enabled {
+		if !a.client.hidesUsers() {
+			return errUserDisabled
+		}
+		invented, err := a.invent(ctx, a.pool, u.Username)
+		if err != nil {
+			return err
+		}
+		u = invented
+	}
+	a.user = u
+	now := a.Now()
+	if u.invented() {
+		if err := a.readInventedFailures(ctx, u); err != nil {
+			return err
+		}
+	}
+	u.Failures = failuresAt(u.Failures, time.UnixMicro(u.FailedAt), now)
+	if now.Before(lockedUntil(u.Failures, time.UnixMicro(u.FailedAt))) {
+		return errLockedOut
+	}
+	return nil
+}
+
+// failed records that the primary factor was wrong, and returns the answer.
+func (a *signIn) failed(ctx context.Context) error {
+	u, now := a.user, a.Now().UnixMicro()
+	err := a.DB.Tx(ctx, func(tx *db.Tx) error {
+		if u.invented() {
+			return a.writeInventedFailures(ctx, tx, u, now)
+		}
+		// Another attempt may have failed meanwhile.
+		_, err := tx.ExecContext(ctx, `UPDATE users SET failures = CASE WHEN failed_at = $1 THEN $2 ELSE failures + 1 END, failed_at = $3
+			WHERE pool_id = $4 AND sub = $5`, u.FailedAt, u.Failures+1, now, a.pool.ID, u.Sub)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return errWrongPassword
+}
+
+// passed forgets earlier failures.
+func (a *signIn) passed(ctx context.Context) error {
+	if a.user.FailedAt == 0 {
+		return nil
+	}
+	return a.DB.Tx(ctx, func(tx *db.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE users SET failures = 0, failed_at = 0 WHERE pool_id = $1 AND sub = $2`, a.pool.ID, a.user.Sub)
+		return err
+	})
+}
+
+// proceed leads a sign-in whose primary factor is proven on, to the next challenge or to tokens.
+func (a *signIn) proceed(ctx context.Context) (*outcome, error) {
+	switch a.user.Status {
+	case cognitoidp.UserStatusTypeConfirmed, cognitoidp.UserStatusTypeExternalProvider:
+		return a.complete(ctx)
+	case cognitoidp.UserStatusTypeForceChangePassword:
+		return a.requireNewPassword()
+	case cognitoidp.UserStatusTypeResetRequired:
+		return nil, errResetRequired
+	case cognitoidp.UserStatusTypeUnconfirmed:
+		return nil, errUserNotConfirmed
+	}
+	return nil, errWrongPassword
+}
+
+// complete issues the tokens of a sign-in that has proven everything.
+func (a *signIn) complete(ctx context.Context) (*outcome, error) {
+	tokens, err := a.signedIn(ctx, a.pool, a.client, a.user, a.event)
+	if err != nil {
+		return nil, err
+	}
+	return &outcome{tokens: tokens}, nil
+}
+
+// challengeSession seals the state that the answer to challenge will need.
+func (a *signIn) challengeSession(challenge string) string {
+	return a.sealSession(a.pool, a.client, session{Challenge: challenge, Flow: a.flow, Sub: a.user.Sub, Event: a.event, Password: a.user.PasswordSet})
+}
+
+// resume takes up the sign-in that st is the session of: the user must still be there, enabled, have the password that was
+// proven, and be the one whom the answer names.
+func (a *signIn) resume(ctx context.Context, q db.Querier, st session) error {
+	name, err := a.param("USERNAME")
+	if err != nil {
+		return err
+	}
+	u, err := a.userBySub(ctx, q, a.pool, st.Sub)
+	if errors.Is(err, cognitoidp.ErrUserNotFound) {
+		return errSession
+	} else if err != nil {
+		return err
+	}
+	if err := a.secretHash(name, u.Username); err != nil {
+		return err
+	}
+	if !a.pool.named(u, name) {
+		return errSession
+	}
+	if u.PasswordSet != st.Password {
+		return a.ended(ctx, q, st)
+	}
+	if !u.Enabled {
+		return errUserDisabled
+	}
+	a.user = u
+	return nil
+}
+
+// ended tells why a session whose password has been replaced is over: it was answered, or somebody else set a password.
+func (a *signIn) ended(ctx context.Context, q db.Querier, st session) error {
+	used, err := db.One[bool](ctx, q, `SELECT EXISTS (SELECT 1 FROM used_sessions WHERE id = $1)`, usedID(st.ID, st.Expires))
+	switch {
+	case err != nil:
+		return err
+	case used:
+		return errSessionUsed
+	}
+	return errSession
+}
+
+// named reports whether name is one that u signs in with.
+func (p *pool) named(u *user, name string) bool {
+	key := p.key(name)
+	if name == u.Sub || key == p.key(u.Username) {
+		return true
+	}
+	for _, value := range u.aliases {
+		if value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// secretHash checks SECRET_HASH of this step.
+func (a *signIn) secretHash(names ...string) error {
+	sent, ok := a.params["SECRET_HASH"]
+	if !ok {
+		return a.client.checkSecretHash(nil, names...)
+	}
+	return a.client.checkSecretHash(&sent, names...)
+}
+
+// checkSecretHash verifies that the sender of a request knows a secret of the client: sent is Base64(HMAC-SHA-256(secret,
+// name || client id)) for one of names. A client without a secret takes no hash.
+func (c *client) checkSecretHash(sent *string, names ...string) error {
+	if len(c.Secrets) > 0 && (sent == nil || *sent == "") {
+		return errSecretHashMissing(c.ID)
+	}
+	if len(c.Secrets) == 0 && sent == nil || c.hashMatches(sent, names...) {
+		return nil
+	}
+	return errSecretHash(c.ID)
+}
+
+func (c *client) hashMatches(sent *string, names ...string) bool {
+	got, err := base64.StdEncoding.DecodeString(*sent)
+	if err != nil {
+		return false
+	}
+	match := 0
+	for _, secret := range c.Secrets {
+		for _, name := range names {
+			h := hmac.New(sha256.New, []byte(secret))
+			h.Write([]byte(name))
+			h.Write([]byte(c.ID))
+			match |= subtle.ConstantTimeCompare(h.Sum(nil), got)
+		}
+	}
+	return match == 1
+}

@@ -1,0 +1,69 @@
+package userpool
+
+import (
+	"context"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/srp"
+)
+
+// signInWithPassword is USER_PASSWORD_AUTH and ADMIN_USER_PASSWORD_AUTH: the password itself is sent.
+func (a *signIn) signInWithPassword(ctx context.Context) (*outcome, error) {
+	name, err := a.param("USERNAME")
+	if err != nil {
+		return nil, err
+	}
+	password, err := a.param("PASSWORD")
+	if err != nil {
+		return nil, err
+	}
+	if err := a.provePassword(ctx, name, password); err != nil {
+		return nil, err
+	}
+	return a.proceed(ctx)
+}
+
+// provePassword returns nil if password is that of the user called name. Every attempt costs one power of g, whoever the
+// user is.
+func (a *signIn) provePassword(ctx context.Context, name, password string) error {
+	leave, err := a.auth.attempts.enter(ctx, a.pool.ID+"/"+a.pool.key(name))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := a.identify(ctx, name); err != nil {
+		return err
+	}
+	salt, verifier, err := a.verifierOf(ctx, a.pool, a.user)
+	if err != nil {
+		return err
+	}
+	ok := srp.CheckPassword(a.pool.name(), a.user.Username, password, salt, verifier) && a.user.hasPassword()
+	if err := a.resetRequired(ok); err != nil {
+		return err
+	}
+	if !ok {
+		return a.failed(ctx)
+	}
+	return a.passed(ctx)
+}
+
+// resetRequired is the answer for a user who must set a new password by ForgotPassword: the same for every password, unless
+// the client hides who exists, when only the former password earns it.
+func (a *signIn) resetRequired(proven bool) error {
+	if a.user.Status == cognitoidp.UserStatusTypeResetRequired && (proven || !a.client.hidesUsers()) {
+		return errResetRequired
+	}
+	return nil
+}
+
+// verifierOf returns the salt and the verifier of a user's password. A user without one, and one who does not exist, has a
+// verifier that no password fits, so that the work is the same.
+func (s *Service) verifierOf(ctx context.Context, p *pool, u *user) (salt, verifier []byte, err error) {
+	if !u.hasPassword() {
+		fake, err := s.fake(ctx, p, u.Username)
+		return fake.Salt, fake.Verifier, err
+	}
+	verifier, err = s.openVerifier(p.ID, u.Sub, u.Verifier)
+	return u.Salt, verifier, err
+}

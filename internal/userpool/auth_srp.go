@@ -1,0 +1,111 @@
+package userpool
+
+import (
+	"context"
+	"errors"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/srp"
+)
+
+// startSRP is the first step of USER_SRP_AUTH: the client has sent SRP_A and gets salt, SRP_B and the secret block.
+func (a *signIn) startSRP(ctx context.Context) (*outcome, error) {
+	name, err := a.param("USERNAME")
+	if err != nil {
+		return nil, err
+	}
+	publicA, err := a.param("SRP_A")
+	if err != nil {
+		return nil, err
+	}
+	if err := a.identify(ctx, name); err != nil {
+		return nil, err
+	}
+	return a.passwordVerifier(ctx, publicA)
+}
+
+// passwordVerifier makes the challenge PASSWORD_VERIFIER. A user without a verifier gets one that no password fits.
+func (a *signIn) passwordVerifier(ctx context.Context, publicA string) (*outcome, error) {
+	u := a.user
+	salt, verifier, err := a.verifierOf(ctx, a.pool, u)
+	if err != nil {
+		return nil, err
+	}
+	challenge, err := srp.NewChallenge(verifier, publicA)
+	if errors.Is(err, srp.ErrPublicValue) {
+		return nil, cognitoidp.ErrInvalidParameter.Msg("Invalid SRP_A value.").With(err)
+	} else if err != nil {
+		return nil, err
+	}
+	return &outcome{challenge: cognitoidp.ChallengeNameTypePasswordVerifier, params: map[string]string{
+		"SALT":            srp.SaltHex(salt),
+		"SRP_B":           challenge.PublicB,
+		"SECRET_BLOCK":    a.sealSecretBlock(a.pool, a.client, secretBlock{Flow: a.flow, Sub: u.Sub, Known: !u.invented(), Proof: challenge.State()}),
+		"USERNAME":        u.Username,
+		"USER_ID_FOR_SRP": u.Username,
+	}}, nil
+}
+
+// finishSRP is the second step: the client proves that it knows the password.
+func (a *signIn) finishSRP(ctx context.Context) (*outcome, error) {
+	var answer [4]string
+	for i, name := range []string{"USERNAME", "PASSWORD_CLAIM_SECRET_BLOCK", "PASSWORD_CLAIM_SIGNATURE", "TIMESTAMP"} {
+		v, err := a.param(name)
+		if err != nil {
+			return nil, err
+		}
+		answer[i] = v
+	}
+	block, raw, err := a.openSecretBlock(a.pool, a.client, answer[1])
+	if err != nil {
+		return nil, err
+	}
+	if err := a.proveSRP(ctx, answer[0], block, srp.Answer{SecretBlock: raw, Signature: answer[2], Timestamp: answer[3]}); err != nil {
+		return nil, err
+	}
+	return a.proceed(ctx)
+}
+
+// proveSRP returns nil if answer proves the password of the user whom block is about.
+func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, answer srp.Answer) error {
+	leave, err := a.auth.attempts.enter(ctx, a.pool.ID+"/"+block.Sub)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	u, err := a.userBySub(ctx, a.DB, a.pool, block.Sub)
+	if errors.Is(err, cognitoidp.ErrUserNotFound) {
+		if u, err = a.invent(ctx, a.pool, name); err == nil {
+			u.Sub = block.Sub
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.secretHash(name, u.Username); err != nil {
+		return err
+	}
+	if !u.invented() && !a.pool.named(u, name) {
+		return errSession
+	}
+	if err := a.useSecretBlock(ctx, block); err != nil {
+		return err
+	}
+	if err := a.admit(ctx, u); err != nil {
+		return err
+	}
+	_, verifier, err := a.verifierOf(ctx, a.pool, a.user)
+	if err != nil {
+		return err
+	}
+	answer.PoolName, answer.UserID = a.pool.name(), u.Username
+	ok := srp.Verify(block.Proof, verifier, answer, a.Now()) == nil && block.Known && a.user.hasPassword()
+	if err := a.resetRequired(ok); err != nil {
+		return err
+	}
+	if !ok {
+		return a.failed(ctx)
+	}
+	a.flow = block.Flow
+	return a.passed(ctx)
+}

@@ -1,0 +1,120 @@
+package userpool
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/db"
+	"usher/internal/srp"
+)
+
+// A client with PreventUserExistenceErrors does not tell whether a user exists (developer guide, "Managing user existence
+// error responses"). For a name that nobody has, the operations go on with an invented user and do the same work: it has an
+// id, a salt and a place where codes would go, all derived from the name under the pool's secret and therefore the same
+// each time (RFC 5054 section 2.5.1.3). Its codes are counted like anybody's and never sent; no password is right for it.
+
+// userOrInvented is findUser for operations that may have to hide who exists: unknown is the error for clients that tell.
+func (s *Service) userOrInvented(ctx context.Context, q db.Querier, p *pool, c *client, name string, unknown error) (*user, error) {
+	u, err := s.findUser(ctx, q, p, name)
+	if !errors.Is(err, cognitoidp.ErrUserNotFound) {
+		return u, err
+	}
+	if !c.hidesUsers() {
+		return nil, unknown
+	}
+	return s.invent(ctx, p, name)
+}
+
+// invent returns the user that stands for a name which nobody has. His name for SRP is the name that was asked for where
+// usernames are names; where they are UUIDs, or the name has the form of an alias, it is one.
+func (s *Service) invent(ctx context.Context, p *pool, name string) (*user, error) {
+	fake, err := s.fake(ctx, p, name)
+	if err != nil {
+		return nil, err
+	}
+	h := hex.EncodeToString(fake.ID[:])
+	u := &user{userRow: userRow{Key: p.key(name), Username: p.key(name), Status: cognitoidp.UserStatusTypeConfirmed, Enabled: true, Salt: fake.Salt}}
+	u.Sub = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
+	if len(p.Settings.UsernameAttributes) > 0 || len(p.Settings.AliasAttributes) > 0 && strings.ContainsAny(name, "@+") {
+		u.Username = u.Sub
+	}
+	return u, nil
+}
+
+func (s *Service) fake(ctx context.Context, p *pool, name string) (srp.Fake, error) {
+	k, err := s.keys(ctx, p)
+	if err != nil {
+		return srp.Fake{}, err
+	}
+	fake := srp.NewFake(k.secret, p.ID, p.key(name))
+	fake.ID[6], fake.ID[8] = fake.ID[6]&0x0f|0x40, fake.ID[8]&0x3f|0x80 // as ids.Sub
+	return fake, nil
+}
+
+// invented reports whether the user exists in no pool.
+func (u *user) invented() bool { return u.PoolID == "" }
+
+// inventedDelivery is where a code for an invented user is said to go: the name itself when it is an address, or else an
+// address made up, by the first attribute of the pool that would be used.
+func (s *Service) inventedDelivery(ctx context.Context, p *pool, name string) (delivery, error) {
+	switch {
+	case strings.Contains(name, "@"):
+		return delivery{attrEmail, name}, nil
+	case strings.HasPrefix(name, "+"):
+		return delivery{attrPhone, name}, nil
+	}
+	k, err := s.keys(ctx, p)
+	if err != nil {
+		return delivery{}, err
+	}
+	made := k.mac("delivery", p.key(name))
+	if p.autoVerifies(attrPhone) && !p.autoVerifies(attrEmail) {
+		number := []byte("+1")
+		for _, b := range made[2:12] {
+			number = append(number, '0'+b%10)
+		}
+		return delivery{attrPhone, string(number)}, nil
+	}
+	letter := func(b byte) string { return string(rune('a' + b%26)) }
+	return delivery{attrEmail, letter(made[0]) + "@" + letter(made[1])}, nil
+}
+
+// Failed sign-ins of users who exist are counted in their row, those of invented ones beside the other limits: both are
+// locked out alike.
+const (
+	inventedFailures = "sign-in"
+	failuresKept     = int64(24 * time.Hour / time.Microsecond) // from the last one to the end of the row
+)
+
+type rateRow struct{ Count, Expires int64 }
+
+func (a *signIn) readInventedFailures(ctx context.Context, u *user) error {
+	row, err := db.One[rateRow](ctx, a.DB, `SELECT count, expires FROM user_rates WHERE pool_id = $1 AND sub = $2 AND kind = $3`, a.pool.ID, u.Sub, inventedFailures)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil
+	}
+	u.Failures, u.FailedAt = row.Count, row.Expires-failuresKept
+	return err
+}
+
+func (a *signIn) writeInventedFailures(ctx context.Context, tx *db.Tx, u *user, now int64) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO user_rates (pool_id, sub, kind, count, expires) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (pool_id, sub, kind) DO UPDATE SET expires = excluded.expires,
+			count = CASE WHEN user_rates.expires = $6 THEN excluded.count ELSE user_rates.count + 1 END`,
+		a.pool.ID, u.Sub, inventedFailures, u.Failures+1, now+failuresKept, u.FailedAt+failuresKept)
+	return err
+}
+
+// pretend returns the invented user of a name, and where a code for him is said to go.
+func (s *Service) pretend(ctx context.Context, p *pool, name string) (*user, delivery, error) {
+	u, err := s.invent(ctx, p, name)
+	if err != nil {
+		return nil, delivery{}, err
+	}
+	to, err := s.inventedDelivery(ctx, p, name)
+	return u, to, err
+}

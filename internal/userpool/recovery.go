@@ -1,0 +1,199 @@
+package userpool
+
+import (
+	"context"
+	"slices"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/db"
+)
+
+// ForgotPassword sends a code with which a user sets a new password.
+func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPasswordRequest) (*cognitoidp.ForgotPasswordResponse, error) {
+	c, p, err := s.client(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	var to delivery
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		u, err := s.userOrInvented(ctx, tx, p, c, *in.Username, errNoSuchCombination)
+		if err != nil {
+			return err
+		}
+		if err := c.checkSecretHash(in.SecretHash, *in.Username, u.Username); err != nil {
+			return err
+		}
+		to, err = p.recoveryDelivery(u)
+		if err == nil && !u.Enabled {
+			err = errUserDisabled
+		}
+		if c.hidesUsers() && (err != nil || u.invented()) {
+			if p.adminRecoversOnly() {
+				return errContactAdministrator // whoever the user is
+			}
+			if u, to, err = s.pretend(ctx, p, *in.Username); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+		if err := s.spend(ctx, tx, p, u.Sub, codeForgotPassword.send); err != nil {
+			return err
+		}
+		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &cognitoidp.ForgotPasswordResponse{CodeDeliveryDetails: to.details()}, nil
+}
+
+// recoveryDelivery is where the code goes with which u recovers his account: the first verified address in the order of
+// the pool's AccountRecoverySetting, or else the verified phone before the verified e-mail address.
+func (p *pool) recoveryDelivery(u *user) (delivery, error) {
+	if p.adminRecoversOnly() {
+		return delivery{}, errContactAdministrator
+	}
+	switch u.Status {
+	case cognitoidp.UserStatusTypeForceChangePassword, cognitoidp.UserStatusTypeExternalProvider:
+		return delivery{}, errCannotResetNow
+	}
+	order := []string{attrPhone, attrEmail}
+	if r := p.Settings.AccountRecoverySetting; r != nil && len(r.RecoveryMechanisms) > 0 {
+		mechanisms := slices.SortedFunc(slices.Values(r.RecoveryMechanisms), func(a, b cognitoidp.RecoveryOptionType) int { return int(*a.Priority - *b.Priority) })
+		order = order[:0]
+		for _, m := range mechanisms {
+			switch *m.Name {
+			case cognitoidp.RecoveryOptionNameTypeVerifiedEmail:
+				order = append(order, attrEmail)
+			case cognitoidp.RecoveryOptionNameTypeVerifiedPhoneNumber:
+				order = append(order, attrPhone)
+			}
+		}
+	}
+	for _, attribute := range order {
+		if value := u.attributes()[attribute]; value != "" && u.verified(attribute) {
+			return delivery{attribute, value}, nil
+		}
+	}
+	return delivery{}, errNoResetDestination
+}
+
+// adminRecoversOnly reports whether users of the pool cannot recover their accounts themselves.
+func (p *pool) adminRecoversOnly() bool {
+	r := p.Settings.AccountRecoverySetting
+	return r != nil && slices.ContainsFunc(r.RecoveryMechanisms, func(m cognitoidp.RecoveryOptionType) bool {
+		return *m.Name == cognitoidp.RecoveryOptionNameTypeAdminOnly
+	})
+}
+
+// ConfirmForgotPassword sets a new password with the code that ForgotPassword sent.
+func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.ConfirmForgotPasswordRequest) (*cognitoidp.ConfirmForgotPasswordResponse, error) {
+	c, p, err := s.client(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkPassword(*in.Password); err != nil {
+		return nil, err
+	}
+	found, err := s.userOrInvented(ctx, s.DB, p, c, *in.Username, errNoSuchCombination)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkSecretHash(in.SecretHash, *in.Username, found.Username); err != nil {
+		return nil, err
+	}
+	_, err = p.recoveryDelivery(found)
+	if c.hidesUsers() && (err != nil || !found.Enabled) {
+		if found, err = s.invent(ctx, p, *in.Username); err != nil {
+			return nil, err
+		}
+	} else if !found.Enabled {
+		return nil, errUserDisabled
+	}
+	stored, err := s.newPassword(p, found, *in.Password) // before the transaction: it takes a while
+	if err != nil {
+		return nil, err
+	}
+	var refusal error
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		var err error
+		_, refusal, err = s.takeCode(ctx, tx, p, found.Sub, codeForgotPassword, *in.ConfirmationCode)
+		if err != nil || refusal != nil {
+			return err
+		}
+		if found.invented() {
+			refusal = errCodeMismatch // guessed a code that was never sent
+			return nil
+		}
+		u, err := s.userBySub(ctx, tx, p, found.Sub)
+		if err != nil {
+			return err
+		}
+		switch u.Status {
+		case cognitoidp.UserStatusTypeForceChangePassword, cognitoidp.UserStatusTypeExternalProvider:
+			return errCannotResetNow
+		}
+		u.Status = cognitoidp.UserStatusTypeConfirmed
+		u.setPassword(stored, s.now())
+		return s.saveUser(ctx, tx, p, u)
+	})
+	if err == nil {
+		err = refusal
+	}
+	return nil, err
+}
+
+// AdminResetUserPassword makes a user set a new password by ConfirmForgotPassword before the next sign-in, and sends the
+// code for it.
+func (s *Service) AdminResetUserPassword(ctx context.Context, in *cognitoidp.AdminResetUserPasswordRequest) (*cognitoidp.AdminResetUserPasswordResponse, error) {
+	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, p *pool, u *user) error {
+		switch u.Status {
+		case cognitoidp.UserStatusTypeConfirmed, cognitoidp.UserStatusTypeResetRequired:
+		default:
+			return errCannotResetNow
+		}
+		to, err := p.recoveryDelivery(u)
+		if err != nil {
+			return err
+		}
+		u.Status = cognitoidp.UserStatusTypeResetRequired
+		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to)
+	})
+}
+
+// ChangePassword sets a new password for a signed-in user who knows the old one. Tokens stay valid.
+func (s *Service) ChangePassword(ctx context.Context, in *cognitoidp.ChangePasswordRequest) (*cognitoidp.ChangePasswordResponse, error) {
+	b := bearerFrom(ctx)
+	p, u := b.pool, b.user
+	if err := p.checkPassword(*in.ProposedPassword); err != nil {
+		return nil, err
+	}
+	if in.PreviousPassword == nil && u.hasPassword() {
+		return nil, errMissingParameter("PreviousPassword")
+	}
+	// Every attempt counts, before it is checked: the token may be stolen.
+	if err := s.DB.Tx(ctx, func(tx *db.Tx) error { return s.spend(ctx, tx, p, u.Sub, changesOfPassword) }); err != nil {
+		return nil, err
+	}
+	if u.hasPassword() {
+		if ok, err := s.isUserPassword(p, u, *in.PreviousPassword); err != nil {
+			return nil, err
+		} else if !ok {
+			return nil, errWrongPassword
+		}
+	}
+	stored, err := s.newPassword(p, u, *in.ProposedPassword)
+	if err != nil {
+		return nil, err
+	}
+	proven := u.PasswordSet
+	_, err = s.updateUser(ctx, p, u.Key, func(_ *db.Tx, u *user) error {
+		if u.PasswordSet != proven {
+			return errWrongPassword // somebody else has changed it meanwhile
+		}
+		u.setPassword(stored, s.now())
+		return nil
+	})
+	return nil, err
+}

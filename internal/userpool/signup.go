@@ -1,0 +1,175 @@
+package userpool
+
+import (
+	"context"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/db"
+)
+
+// SignUp makes an unconfirmed user and sends the code that will confirm him. User, code and message are one transaction.
+func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*cognitoidp.SignUpResponse, error) {
+	c, p, err := s.client(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkSecretHash(in.SecretHash, *in.Username); err != nil {
+		return nil, err
+	}
+	if a := p.Settings.AdminCreateUserConfig; a != nil && deref(a.AllowAdminCreateUserOnly) {
+		return nil, errSignUpNotPermitted
+	}
+	if in.Password == nil {
+		return nil, errMissingParameter("Password")
+	}
+	values, err := p.readAttributes(in.UserAttributes, c, nil)
+	if err != nil {
+		return nil, err
+	}
+	username, sub, err := p.nameUser(*in.Username, values)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkPassword(*in.Password); err != nil {
+		return nil, err
+	}
+	if err := p.checkRequired(values); err != nil {
+		return nil, err
+	}
+	for _, attr := range []string{attrEmail, attrPhone} {
+		if values[attr] != "" {
+			values[attr+"_verified"] = "false"
+		}
+	}
+	u := p.newUser(username, sub, cognitoidp.UserStatusTypeUnconfirmed, values, s.now())
+	stored, err := s.newPassword(p, u, *in.Password) // before the transaction: it takes a while
+	if err != nil {
+		return nil, err
+	}
+	u.setPassword(stored, u.Created)
+	to, sends := p.confirmationDelivery(u)
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		if err := s.insertUser(ctx, tx, p, u, errSignUpExists); err != nil {
+			return err
+		}
+		if !sends {
+			return nil
+		}
+		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &cognitoidp.SignUpResponse{UserConfirmed: new(false), UserSub: &u.Sub}
+	if sends {
+		out.CodeDeliveryDetails = to.details()
+	}
+	return out, nil
+}
+
+// confirmationDelivery is where the code that confirms u goes: an auto-verified attribute that he has, the phone before the
+// e-mail address.
+func (p *pool) confirmationDelivery(u *user) (delivery, bool) {
+	for _, attribute := range []string{attrPhone, attrEmail} {
+		if value := u.attributes()[attribute]; value != "" && p.autoVerifies(attribute) {
+			return delivery{attribute, value}, true
+		}
+	}
+	return delivery{}, false
+}
+
+// sendNewCode makes a code and puts the message with it in the outbox. For an invented user it does the same, but for the
+// message.
+func (s *Service) sendNewCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery) error {
+	code, err := s.newCode(ctx, tx, p, u.Sub, kind, to)
+	if err != nil || u.invented() {
+		return err
+	}
+	return s.sendCode(ctx, tx, p, u, kind, to, code)
+}
+
+// ConfirmSignUp confirms a user with the code that SignUp sent, and marks the address it went to as verified.
+func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignUpRequest) (*cognitoidp.ConfirmSignUpResponse, error) {
+	c, p, err := s.client(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	var refusal error
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		u, err := s.userOrInvented(ctx, tx, p, c, *in.Username, errNoSuchCombination)
+		if err != nil {
+			return err
+		}
+		if err := c.checkSecretHash(in.SecretHash, *in.Username, u.Username); err != nil {
+			return err
+		}
+		if _, sends := p.confirmationDelivery(u); c.hidesUsers() && (u.Status != cognitoidp.UserStatusTypeUnconfirmed || !sends) {
+			if u, err = s.invent(ctx, p, *in.Username); err != nil {
+				return err
+			}
+		} else if u.Status != cognitoidp.UserStatusTypeUnconfirmed {
+			return errNotUnconfirmed(u.Status)
+		}
+		var from delivery
+		from, refusal, err = s.takeCode(ctx, tx, p, u.Sub, codeSignUp, *in.ConfirmationCode)
+		if err != nil || refusal != nil {
+			return err
+		}
+		if u.invented() {
+			refusal = errCodeMismatch // guessed a code that was never sent
+			return nil
+		}
+		u.Status = cognitoidp.UserStatusTypeConfirmed
+		if u.attributes()[from.attribute] == from.target {
+			u.set(from.attribute+"_verified", "true")
+		}
+		u.MoveAliases = deref(in.ForceAliasCreation)
+		return s.saveUser(ctx, tx, p, u)
+	})
+	if err == nil {
+		err = refusal
+	}
+	return nil, err
+}
+
+// ResendConfirmationCode sends a new code to an unconfirmed user.
+func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.ResendConfirmationCodeRequest) (*cognitoidp.ResendConfirmationCodeResponse, error) {
+	c, p, err := s.client(ctx, *in.ClientId)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Settings.AutoVerifiedAttributes) == 0 {
+		return nil, errNoAutoVerification
+	}
+	var to delivery
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		u, err := s.userOrInvented(ctx, tx, p, c, *in.Username, errNoSuchCombination)
+		if err != nil {
+			return err
+		}
+		if err := c.checkSecretHash(in.SecretHash, *in.Username, u.Username); err != nil {
+			return err
+		}
+		sends := false
+		to, sends = p.confirmationDelivery(u)
+		switch {
+		case u.Status == cognitoidp.UserStatusTypeUnconfirmed && sends:
+		case c.hidesUsers():
+			if u, to, err = s.pretend(ctx, p, *in.Username); err != nil {
+				return err
+			}
+		case u.Status != cognitoidp.UserStatusTypeUnconfirmed:
+			return errAlreadyConfirmed
+		default:
+			return errNoAutoVerification
+		}
+		if err := s.spend(ctx, tx, p, u.Sub, codeSignUp.send); err != nil {
+			return err
+		}
+		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &cognitoidp.ResendConfirmationCodeResponse{CodeDeliveryDetails: to.details()}, nil
+}

@@ -1,0 +1,135 @@
+package userpool
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/db"
+)
+
+// GetUser returns the signed-in user's attributes that the client may read.
+func (s *Service) GetUser(ctx context.Context, in *cognitoidp.GetUserRequest) (*cognitoidp.GetUserResponse, error) {
+	b := bearerFrom(ctx)
+	out := &cognitoidp.GetUserResponse{Username: &b.user.Username, UserAttributes: []cognitoidp.AttributeType{{Name: new(attrSub), Value: &b.user.Sub}}}
+	for _, name := range slices.Sorted(maps.Keys(b.user.attributes())) {
+		if b.client.readable(name) {
+			out.UserAttributes = append(out.UserAttributes, cognitoidp.AttributeType{Name: new(name), Value: new(b.user.attributes()[name])})
+		}
+	}
+	return out, nil
+}
+
+// DeleteUser deletes the signed-in user.
+func (s *Service) DeleteUser(ctx context.Context, in *cognitoidp.DeleteUserRequest) error {
+	b := bearerFrom(ctx)
+	return s.DB.Tx(ctx, func(tx *db.Tx) error { return s.deleteUser(ctx, tx, b.user) })
+}
+
+// UpdateUserAttributes changes attributes of the signed-in user. A new e-mail address or phone number is unverified; where
+// the pool verifies such values before use, the old one stays until the code has come back.
+func (s *Service) UpdateUserAttributes(ctx context.Context, in *cognitoidp.UpdateUserAttributesRequest) (*cognitoidp.UpdateUserAttributesResponse, error) {
+	b := bearerFrom(ctx)
+	out := &cognitoidp.UpdateUserAttributesResponse{}
+	_, err := s.updateUser(ctx, b.pool, b.user.Key, func(tx *db.Tx, u *user) error {
+		out.CodeDeliveryDetailsList = nil
+		values, err := b.pool.readAttributes(in.UserAttributes, b.client, u)
+		if err != nil {
+			return err
+		}
+		verify, err := b.pool.update(u, values, b.client)
+		if err != nil {
+			return err
+		}
+		for _, attribute := range verify {
+			details, err := s.startVerification(ctx, tx, b.pool, b.client, u, attribute)
+			if err != nil {
+				return err
+			}
+			out.CodeDeliveryDetailsList = append(out.CodeDeliveryDetailsList, *details)
+		}
+		return nil
+	})
+	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
+		err = cognitoidp.ErrTooManyRequests.Msg("%s", errAttemptLimit.Message) // this operation has no LimitExceededException
+	}
+	return out, err
+}
+
+// startVerification sends a code to the user's e-mail address or phone number: to the value that waits to be verified, if
+// there is one. c is the client that asks, nil for an administrator.
+func (s *Service) startVerification(ctx context.Context, tx *db.Tx, p *pool, c *client, u *user, attribute string) (*cognitoidp.CodeDeliveryDetailsType, error) {
+	to := delivery{attribute, u.Doc.V.Pending[attribute]}
+	if to.target == "" {
+		to.target = u.attributes()[attribute]
+	}
+	if to.target == "" {
+		return nil, errCodeNoValue
+	}
+	kind := verification(attribute)
+	if err := s.spend(ctx, tx, p, u.Sub, kind.send); err != nil {
+		return nil, err
+	}
+	return to.details(), s.sendNewCode(ctx, tx, p, u, kind, to)
+}
+
+// DeleteUserAttributes removes attributes of the signed-in user.
+func (s *Service) DeleteUserAttributes(ctx context.Context, in *cognitoidp.DeleteUserAttributesRequest) (*cognitoidp.DeleteUserAttributesResponse, error) {
+	b := bearerFrom(ctx)
+	_, err := s.updateUser(ctx, b.pool, b.user.Key, func(_ *db.Tx, u *user) error {
+		return b.pool.deleteAttributes(u, in.UserAttributeNames, b.client)
+	})
+	return nil, err
+}
+
+// GetUserAttributeVerificationCode sends the signed-in user a code that verifies his e-mail address or phone number.
+func (s *Service) GetUserAttributeVerificationCode(ctx context.Context, in *cognitoidp.GetUserAttributeVerificationCodeRequest) (*cognitoidp.GetUserAttributeVerificationCodeResponse, error) {
+	b := bearerFrom(ctx)
+	name := *in.AttributeName
+	if name != attrEmail && name != attrPhone {
+		return nil, errCodeAttribute
+	}
+	out := &cognitoidp.GetUserAttributeVerificationCodeResponse{}
+	err := s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
+		out.CodeDeliveryDetails, err = s.startVerification(ctx, tx, b.pool, b.client, b.user, name)
+		return err
+	})
+	return out, err
+}
+
+// VerifyUserAttribute takes the code back: the address that it went to is verified, and used from now on if it was pending.
+// The address ceases to be another user's name to sign in with.
+func (s *Service) VerifyUserAttribute(ctx context.Context, in *cognitoidp.VerifyUserAttributeRequest) (*cognitoidp.VerifyUserAttributeResponse, error) {
+	b := bearerFrom(ctx)
+	name := *in.AttributeName
+	if name != attrEmail && name != attrPhone {
+		return nil, errCodeAttribute
+	}
+	var refusal error
+	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
+		u, err := s.userBySub(ctx, tx, b.pool, b.user.Sub)
+		if err != nil {
+			return err
+		}
+		var from delivery
+		from, refusal, err = s.takeCode(ctx, tx, b.pool, u.Sub, verification(name), *in.Code)
+		if err != nil || refusal != nil {
+			return err
+		}
+		if from.target != u.attributes()[name] && from.target != u.Doc.V.Pending[name] {
+			refusal = errCodeExpired // the address has changed since the code was sent
+			return nil
+		}
+		delete(u.Doc.V.Pending, name)
+		u.set(name, from.target)
+		u.set(name+"_verified", "true")
+		u.MoveAliases = true
+		return s.saveUser(ctx, tx, b.pool, u)
+	})
+	if err == nil {
+		err = refusal
+	}
+	return nil, err
+}
