@@ -39,7 +39,7 @@ type Service struct {
 	IAM    *iam.Service
 	DB     *db.DB
 	Keys   *seal.Keyring // seals session tokens and derives secret keys
-	Remote *token.Remote // keys of OIDC providers elsewhere
+	Remote *token.Remote // keys of OIDC providers elsewhere; nil: of public addresses
 	Local  LocalIssuers  // keys of this server's own issuers; nil: there are none
 	// IdentityIssuer is the issuer of this server's identity pools without its scheme. Sessions of identity pools have
 	// their condition keys under this name too, beside cognito-identity.amazonaws.com.
@@ -49,8 +49,9 @@ type Service struct {
 	box      *seal.Box
 	derive   map[string][]byte // key material for secret keys, by id of the keyring's key
 	policies *db.Cache[string, *policy.Policy]
-	verified *token.VerifiedCache
-	aliases  map[string]string // condition keys of identity pools under the local name
+	own      *token.VerifiedCache // tokens of our own issuers
+	foreign  *token.VerifiedCache // tokens of others
+	aliases  map[string]string    // condition keys of identity pools under the local name
 }
 
 // New returns s, ready for use.
@@ -65,7 +66,13 @@ func New(s Service) (*Service, error) {
 		s.derive[id] = material
 	}
 	s.policies = db.NewCache[string, *policy.Policy](s.DB, "sts session policies", 10_000)
-	s.verified = token.NewVerifiedCache(50_000)
+	s.own, s.foreign = token.NewVerifiedCache(50_000), token.NewVerifiedCache(50_000)
+	if s.Remote == nil {
+		s.Remote = &token.Remote{Now: s.Now}
+	}
+	if s.Remote.Removed == nil {
+		s.Remote.Removed = s.foreign.RemoveKey
+	}
 	if s.IdentityIssuer != "" {
 		s.aliases = map[string]string{}
 		for _, name := range []string{":aud", ":sub", ":amr"} {

@@ -154,7 +154,8 @@ func (s *Service) trusted(ctx context.Context, roleARN, session string, id *exte
 		other := slices.Clone(id.keys)
 		for i := range other {
 			if other[i].Name == IdentityPools+":aud" {
-				other[i].Values = []string{"another-pool"}
+				region, _, _ := strings.Cut(id.audience, ":")
+				other[i].Values = []string{region + ":00000000-0000-0000-0000-000000000000"}
 			}
 		}
 		allowed = !s.trusts(ctx, role, session, id, other)
@@ -263,29 +264,14 @@ func (s *Service) key(ctx context.Context, i *issuer, keyID string) (token.Publi
 // vouch for must not count for another account.
 var errPinned = errors.New("sts: keys of the issuer are pinned")
 
+// errElsewhere keeps tokens of other issuers out of the cache of our own.
+var errElsewhere = errors.New("sts: not one of our own issuers")
+
 // verify checks a token and returns whom it speaks of. account is the role's.
 func (s *Service) verify(ctx context.Context, text, account string) (*externalIdentity, error) {
-	var from *issuer
-	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (_ token.PublicKey, err error) {
-		if u.Issuer() == "" {
-			return token.PublicKey{}, errMissingClaim("iss")
-		}
-		if from, err = s.findIssuer(ctx, account, u.Issuer()); err != nil {
-			return token.PublicKey{}, err
-		}
-		if len(from.pinned) > 0 && from.kind == 0 {
-			return token.PublicKey{}, errPinned
-		}
-		return s.key(ctx, from, u.KeyID())
-	})
-	if err == nil && from == nil { // remembered
-		iss, _ := claims.String("iss")
-		if from, err = s.findIssuer(ctx, account, iss); err != nil {
-			return nil, err
-		}
-		if len(from.pinned) > 0 && from.kind == 0 {
-			err = errPinned
-		}
+	claims, from, err := s.verifyOwn(ctx, text, account)
+	if errors.Is(err, errElsewhere) {
+		claims, from, err = s.verifyForeign(ctx, text, account)
 	}
 	if errors.Is(err, errPinned) {
 		claims, err = s.verifyPinned(ctx, text, from)
@@ -294,6 +280,51 @@ func (s *Service) verify(ctx context.Context, text, account string) (*externalId
 		return nil, tokenError(err)
 	}
 	return identify(claims, from, s.Now())
+}
+
+// verifyOwn verifies a token of one of this server's issuers. A token that is remembered counts only while its issuer is
+// there: a user pool may be deleted.
+func (s *Service) verifyOwn(ctx context.Context, text, account string) (claims token.Claims, from *issuer, err error) {
+	claims, err = s.own.Verify(text, s.Now(), func(u *token.Unverified) (_ token.PublicKey, err error) {
+		if u.Issuer() == "" {
+			return token.PublicKey{}, errMissingClaim("iss")
+		}
+		if from, err = s.findIssuer(ctx, account, u.Issuer()); err != nil {
+			return token.PublicKey{}, err
+		}
+		if from.kind == 0 {
+			return token.PublicKey{}, errElsewhere
+		}
+		return s.key(ctx, from, u.KeyID())
+	})
+	if err != nil || from != nil {
+		return claims, from, err
+	}
+	iss, _ := claims.String("iss")
+	if from, err = s.findIssuer(ctx, account, iss); err == nil && from.kind == 0 {
+		err = errNoKey
+	}
+	return claims, from, err
+}
+
+func (s *Service) verifyForeign(ctx context.Context, text, account string) (claims token.Claims, from *issuer, err error) {
+	find := func(iss string) error {
+		if from, err = s.findIssuer(ctx, account, iss); err == nil && len(from.pinned) > 0 {
+			err = errPinned
+		}
+		return err
+	}
+	claims, err = s.foreign.Verify(text, s.Now(), func(u *token.Unverified) (token.PublicKey, error) {
+		if err := find(u.Issuer()); err != nil {
+			return token.PublicKey{}, err
+		}
+		return s.key(ctx, from, u.KeyID())
+	})
+	if err == nil && from == nil { // remembered
+		iss, _ := claims.String("iss")
+		err = find(iss)
+	}
+	return claims, from, err
 }
 
 func (s *Service) verifyPinned(ctx context.Context, text string, from *issuer) (token.Claims, error) {
@@ -463,6 +494,9 @@ type WebIdentity struct {
 // it. A refusal is an *awsapi.Error with the code AccessDenied.
 func (s *Service) AssumeWebIdentity(ctx context.Context, w WebIdentity) (Credentials, error) {
 	id := &externalIdentity{principal: w.Provider, prefix: w.Provider, account: w.AccountID, identityID: w.IdentityID, userSub: w.UserSub, originJTI: w.OriginJTI}
+	if aud := w.Keys[IdentityPools+":aud"]; len(aud) == 1 {
+		id.audience = aud[0]
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.Keys)) {
 		id.keys = append(id.keys, access.Key{Name: name, Values: w.Keys[name]})
 	}
