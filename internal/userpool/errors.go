@@ -105,14 +105,20 @@ var (
 	errUsernamePhoneAlias = cognitoidp.ErrInvalidParameter.Msg("Username cannot be of phone number format, since user pool is configured for phone number alias.")
 	errEmailFormat        = cognitoidp.ErrInvalidParameter.Msg("Invalid email address format.")
 	errPhoneFormat        = cognitoidp.ErrInvalidParameter.Msg("Invalid phone number format.")
-	errEmailToVerify      = cognitoidp.ErrInvalidParameter.Msg("Email is required to verify/un-verify an email")
-	errPhoneToVerify      = cognitoidp.ErrInvalidParameter.Msg("Phone Number is required to verify/un-verify a phone number")
 	errUsernameMismatch   = cognitoidp.ErrInvalidParameter.Msg("Username and the attribute that it stands for must be equal.")
 	errPreferredTooEarly  = cognitoidp.ErrInvalidParameter.Msg("user.preferred_username: Attribute cannot be updated. (preferred_username can only be set after confirmation)")
 	errPreferredIsAlias   = cognitoidp.ErrInvalidParameter.Msg("preferred_username cannot have the format of another alias of the user pool.")
 	errNoSuchAttributes   = cognitoidp.ErrInvalidParameter.Msg("One or more requested attributes do not exist.")
 	errNoDestination      = cognitoidp.ErrInvalidParameter.Msg("Cannot send an invitation: the user has no email or phone_number for the desired delivery mediums.")
 )
+
+// errNothingToVerify refuses to call an attribute verified, or not, that has no value.
+func errNothingToVerify(attr string) *awsapi.Error {
+	if attr == attrPhone {
+		return cognitoidp.ErrInvalidParameter.Msg("Phone Number is required to verify/un-verify a phone number")
+	}
+	return cognitoidp.ErrInvalidParameter.Msg("Email is required to verify/un-verify an email")
+}
 
 // errAliasSignUp refuses a new user whose e-mail address or phone number is another's name to sign in with.
 func errAliasSignUp(kind string) *awsapi.Error {
@@ -157,9 +163,10 @@ var (
 	errBothUsernameKinds  = cognitoidp.ErrInvalidParameter.Msg("Only one of the aliasAttributes or usernameAttributes can be set in a user pool.")
 	errPreferredRequired  = cognitoidp.ErrInvalidParameter.Msg("preferred_username cannot be both required and an alias.")
 	errCustomRequired     = cognitoidp.ErrInvalidParameter.Msg("Required custom attributes are not supported currently.")
+	errAttributeUnnamed   = cognitoidp.ErrInvalidParameter.Msg("An attribute of the schema has no name.")
+	errAttributeType      = cognitoidp.ErrInvalidParameter.Msg("Invalid AttributeDataType input, consider using the provided AttributeDataType enum.")
 	errMFAWithoutSMS      = cognitoidp.ErrInvalidParameter.Msg("SMS configuration and Auto verification for phone_number are required when MFA is required/optional")
 	errTwoValidities      = cognitoidp.ErrInvalidParameter.Msg("Please use TemporaryPasswordValidityDays in PasswordPolicy instead of UnusedAccountValidityDays")
-	errEmailTemplate      = cognitoidp.ErrInvalidParameter.Msg("Email messages can be customized only with EmailSendingAccount DEVELOPER.")
 	errEmailSourceArn     = cognitoidp.ErrInvalidParameter.Msg("SourceArn is required with EmailSendingAccount DEVELOPER.")
 	errTwoVerifications   = cognitoidp.ErrInvalidParameter.Msg("VerificationMessageTemplate and the verification messages beside it must agree.")
 	errSMSConfiguration   = cognitoidp.ErrInvalidParameter.Msg("SmsConfiguration takes either SnsCallerArn or EumsSms.")
@@ -169,6 +176,7 @@ var (
 	errSecretTwice        = cognitoidp.ErrInvalidParameter.Msg("Only one of GenerateSecret or ClientSecret can be set.")
 	errFlowsMixed         = cognitoidp.ErrInvalidParameter.Msg("Cannot use a legacy auth flow along with ALLOW_ auth flows.")
 	errClientTokenFlow    = cognitoidp.ErrInvalidParameter.Msg("ALLOW_CLIENT_TOKEN_AUTH must be the only auth flow of a client that has a secret.")
+	errRotationFlow       = cognitoidp.ErrInvalidParameter.Msg("ALLOW_REFRESH_TOKEN_AUTH cannot be enabled with refresh token rotation.")
 	errTokenValidity      = cognitoidp.ErrInvalidParameter.Msg("Invalid range for token validity.")
 	errOAuthIncomplete    = cognitoidp.ErrInvalidParameter.Msg("AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows.")
 	errOAuthMixed         = cognitoidp.ErrInvalidOAuthFlow.Msg("client_credentials flow can not be selected along with code flow or implicit flow.")
@@ -209,8 +217,13 @@ func errAttributeExists(name string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("%s: Existing attribute already has name %s.", name, name)
 }
 
-func errAttributeDefinition(name, why string) *awsapi.Error {
-	return cognitoidp.ErrInvalidParameter.Msg("%s: %s", name, why)
+// errAttributeDefinition refuses the definition of an attribute; the text names it in place of %s.
+func errAttributeDefinition(text, name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg(text, name)
+}
+
+func errResourceARN(text string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s is not the ARN of a user pool.", text)
 }
 
 func errLimit(what string, most int) *awsapi.Error {

@@ -1,0 +1,87 @@
+package userpool
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"time"
+
+	"usher/internal/api/cognitoidp"
+	"usher/internal/awsapi"
+	"usher/internal/db"
+	"usher/internal/notify"
+	"usher/internal/seal"
+	"usher/internal/token"
+)
+
+// Schema holds the migrations of the service's tables.
+//
+//go:embed schema/*.sql
+var Schema embed.FS
+
+var _ cognitoidp.Service = (*Service)(nil)
+
+// Service serves user pools. New makes one.
+type Service struct {
+	DB        *db.DB
+	Seal      *seal.Keyring
+	Signer    *token.Signer
+	Outbox    Outbox
+	Region    string // of the pools that are created
+	PublicURL string // base of the issuers, without a slash at the end
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	pools   *db.Cache[string, *pool]
+	clients *db.Cache[string, *client]
+
+	verifiers *seal.Box // SRP verifiers, each for its pool and sub
+	secrets   *seal.Box // client secrets, each for its client
+	pages     *seal.Box // pagination tokens, each for its listing
+
+	auth authState
+}
+
+// Outbox takes messages to users. What is enqueued in a transaction is delivered, with retry, once the transaction is
+// committed.
+type Outbox interface {
+	Enqueue(ctx context.Context, tx *db.Tx, m notify.Message) error
+}
+
+// How many pools and clients are kept in memory.
+const (
+	maxCachedPools   = 10_000
+	maxCachedClients = 50_000
+)
+
+// Quotas, as on AWS ("Quotas in Amazon Cognito").
+const (
+	maxPools            = 1000 // of an account
+	maxClients          = 1000 // of a pool
+	maxCustomAttributes = 50
+	maxGroups           = 10_000
+	maxGroupsOfUser     = 100
+	maxTags             = 50
+)
+
+// New returns s, ready to serve.
+func New(s Service) *Service {
+	s.pools = db.NewCache[string, *pool](s.DB, "user pools", maxCachedPools)
+	s.clients = db.NewCache[string, *client](s.DB, "app clients", maxCachedClients)
+	s.verifiers = s.Seal.Box("user pool password verifier")
+	s.secrets = s.Seal.Box("app client secret")
+	s.pages = s.Seal.Box("user pool pagination token")
+	s.initAuth()
+	return &s
+}
+
+// API returns the service for awsapi.Server.
+func (s *Service) API() *awsapi.Service {
+	return &awsapi.Service{
+		Name:       "cognito-idp",
+		Protocol:   cognitoidp.Protocol,
+		Operations: cognitoidp.Operations(s),
+		Targets:    s.Targets,
+		Bearer:     s.Bearer,
+	}
+}
