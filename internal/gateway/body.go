@@ -41,7 +41,7 @@ type body struct {
 
 // newBody opens the body, without reading from it yet.
 func (q *request) newBody() (*body, error) {
-	b := &body{}
+	b := &body{control: q.control}
 	if q.signature == nil {
 		switch {
 		case strings.HasPrefix(q.header.Get("X-Amz-Content-Sha256"), "STREAMING-"):
@@ -62,7 +62,7 @@ func (q *request) newBody() (*body, error) {
 
 // openBody prepares the body of an authorised request: it reads a small one, and leaves a large one to be streamed.
 // Reading is what makes the server answer "100 Continue".
-func (q *request) openBody(w http.ResponseWriter) error {
+func (q *request) openBody() error {
 	if q.body != nil { // a document, read before
 		return nil
 	}
@@ -82,15 +82,23 @@ func (q *request) openBody(w http.ResponseWriter) error {
 		return errEntityTooLarge.with("ProposedSize", strconv.FormatInt(b.length, 10)).with("MaxSizeAllowed", strconv.FormatInt(maxObject, 10))
 	}
 	if b.length > bufferSize {
-		b.control = http.NewResponseController(w)
 		return nil
 	}
 	b.pooled = buffers.Get().(*[]byte)
-	return b.readAll((*b.pooled)[:b.length])
+	if err := b.readAll((*b.pooled)[:b.length]); err != nil {
+		return err
+	}
+	if q.op.flags&upload == 0 { // verified, and no business of the upstream
+		b.release()
+		q.body = &body{}
+	}
+	return nil
 }
 
 // readAll reads and verifies the whole body into p, which has its length.
 func (b *body) readAll(p []byte) error {
+	b.control.SetReadDeadline(time.Now().Add(stalled))
+	defer b.control.SetReadDeadline(time.Time{})
 	if _, err := io.ReadFull(b.src, p); err != nil {
 		return bodyError(err)
 	}

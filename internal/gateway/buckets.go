@@ -49,7 +49,7 @@ func (g *Gateway) bucketRow(ctx context.Context, q db.Querier, name string) (buc
 
 // createBucket registers the name, has the upstream make the bucket, and marks it ready. Whatever is interrupted in
 // between is completed when the same account asks again.
-func (g *Gateway) createBucket(w http.ResponseWriter, q *request) error {
+func (g *Gateway) createBucket(w *answer, q *request) error {
 	ctx := q.http.Context()
 	if !creatableBucketName(q.bucket) {
 		return errInvalidBucketName.with("BucketName", q.bucket)
@@ -176,7 +176,7 @@ func readLocation(document []byte) (string, error) {
 }
 
 // deleteBucket deletes upstream first, so that a name is free only when nothing is left behind it.
-func (g *Gateway) deleteBucket(w http.ResponseWriter, q *request) error {
+func (g *Gateway) deleteBucket(w *answer, q *request) error {
 	ctx := q.http.Context()
 	res, err := g.ask(ctx, http.MethodDelete, q.bucket, "", nil, nil, nil)
 	if err != nil {
@@ -192,7 +192,7 @@ func (g *Gateway) deleteBucket(w http.ResponseWriter, q *request) error {
 	return nil
 }
 
-func (g *Gateway) headBucket(w http.ResponseWriter, q *request) error {
+func (g *Gateway) headBucket(w *answer, q *request) error {
 	w.Header().Set("X-Amz-Bucket-Region", g.c.Region)
 	w.Header().Set("X-Amz-Access-Point-Alias", "false")
 	w.Header()["Content-Type"] = xmlType
@@ -200,7 +200,7 @@ func (g *Gateway) headBucket(w http.ResponseWriter, q *request) error {
 	return nil
 }
 
-func (g *Gateway) getBucketLocation(w http.ResponseWriter, q *request) error {
+func (g *Gateway) getBucketLocation(w *answer, q *request) error {
 	region := g.c.Region
 	if region == "us-east-1" {
 		region = ""
@@ -212,7 +212,7 @@ func (g *Gateway) getBucketLocation(w http.ResponseWriter, q *request) error {
 }
 
 // listBuckets lists the buckets of the caller's account.
-func (g *Gateway) listBuckets(w http.ResponseWriter, q *request) error {
+func (g *Gateway) listBuckets(w *answer, q *request) error {
 	most := 10000
 	if v := q.param("max-buckets"); v != "" {
 		n, err := strconv.Atoi(v)

@@ -21,7 +21,7 @@ type deletion struct {
 }
 
 // deleteObjects decides key by key. What is denied stands in the answer beside what was deleted.
-func (g *Gateway) deleteObjects(w http.ResponseWriter, q *request) error {
+func (g *Gateway) deleteObjects(w *answer, q *request) error {
 	var in struct {
 		XMLName xml.Name   `xml:"Delete"`
 		Quiet   bool       `xml:"Quiet"`

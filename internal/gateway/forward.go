@@ -16,12 +16,12 @@ import (
 )
 
 // forward sends the request on and streams the answer.
-func (g *Gateway) forward(w http.ResponseWriter, q *request) error {
+func (g *Gateway) forward(w *answer, q *request) error {
 	return g.proxy(w, q, nil)
 }
 
 // proxy is forward with further headers.
-func (g *Gateway) proxy(w http.ResponseWriter, q *request, extra http.Header) error {
+func (g *Gateway) proxy(w *answer, q *request, extra http.Header) error {
 	ctx := q.http.Context()
 	r := g.store.request(ctx, q.method, q.bucket, q.key, q.params)
 	q.copyHeaders(r.Header)
@@ -52,8 +52,12 @@ func (g *Gateway) proxy(w http.ResponseWriter, q *request, extra http.Header) er
 	if q.method == http.MethodHead {
 		return nil
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	pool := &buffers
+	if res.ContentLength > bufferSize {
+		pool = &largeBuffers
+	}
+	buf := pool.Get().(*[]byte)
+	defer pool.Put(buf)
 	return stream(w, res.Body, *buf)
 }
 
@@ -211,6 +215,8 @@ func (q *request) copyHeaders(h http.Header) {
 		switch {
 		case q.op.flags&document != 0 && (digests[name] != nil || name == "X-Amz-Sdk-Checksum-Algorithm"):
 			// checked against the document as it was sent, which is written anew
+		case q.op.flags&creates == 0 && strings.HasPrefix(name, "X-Amz-Object-Lock-"):
+			// was not decided on
 		case forwarded[name] || strings.HasPrefix(name, "X-Amz-Meta-") || strings.HasPrefix(name, "X-Amz-Checksum-"):
 			h[name] = values
 		case name == "Content-Encoding":
@@ -262,7 +268,7 @@ func stream(w http.ResponseWriter, src io.Reader, buf []byte) error {
 	for {
 		n, err := src.Read(buf)
 		if n > 0 {
-			if n == len(buf) || control != nil {
+			if n >= bufferSize/2 || control != nil {
 				if control == nil {
 					control = http.NewResponseController(w)
 				}
@@ -320,7 +326,7 @@ func (g *Gateway) refused(q *request, res *http.Response) error {
 var rewritten = map[string]bool{"ListObjects": true, "ListObjectsV2": true, "ListMultipartUploads": true, "ListParts": true, "CompleteMultipartUpload": true}
 
 // rewrite passes an XML answer on with our own owners and location.
-func (g *Gateway) rewrite(w http.ResponseWriter, q *request, res *http.Response) error {
+func (g *Gateway) rewrite(w *answer, q *request, res *http.Response) error {
 	b, err := readMost(res.Body, maxAnswer)
 	if err != nil {
 		return errUnavailable.because(err)
@@ -373,7 +379,7 @@ func replaceElement(b []byte, name string, content []byte) []byte {
 
 // copyObject copies with the source's tags only if the caller may read and write them, as S3 does: without the
 // permission an untagged source is copied, and a tagged one refused.
-func (g *Gateway) copyObject(w http.ResponseWriter, q *request) error {
+func (g *Gateway) copyObject(w *answer, q *request) error {
 	directive := q.header.Get("X-Amz-Tagging-Directive")
 	switch directive {
 	case "REPLACE":

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -296,6 +297,79 @@ func TestBrokenAnswer(t *testing.T) {
 	defer res.Body.Close()
 	if b, err := io.ReadAll(res.Body); err == nil {
 		t.Errorf("read %d bytes without an error", len(b))
+	}
+}
+
+// A client that goes away takes its request to the upstream with it, and a connection that the upstream has closed is
+// replaced without the client noticing.
+func TestUpstreamConnections(t *testing.T) {
+	upstream, up := startRecorder(t, true)
+	f := newGateway(t, up, nil)
+	f.own(t, "box", account)
+	waiting, gone := make(chan struct{}), make(chan struct{})
+	upstream.answer = func(w http.ResponseWriter, r *http.Request) {
+		close(waiting)
+		<-r.Context().Done()
+		close(gone)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int)
+	go func() { done <- f.do(sign(t, "AKIAALICE", "GET", "/box/k", nil).WithContext(ctx)).Code }()
+	<-waiting
+	cancel()
+	if status := <-done; status != 503 {
+		t.Errorf("cancelled: %d", status)
+	}
+	<-gone
+
+	closes := false
+	upstream.answer = func(w http.ResponseWriter, r *http.Request) {
+		if closes {
+			w.Header().Set("Connection", "close")
+		}
+		io.WriteString(w, "content")
+	}
+	get := func() {
+		t.Helper()
+		if w := f.do(sign(t, "AKIAALICE", "GET", "/box/k", nil)); w.Code != 200 || w.Body.String() != "content" {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	get()
+	p := f.store.plain
+	if len(p.idle) != 1 {
+		t.Fatalf("%d idle connections", len(p.idle))
+	}
+	p.idle[0].Conn.Close() // as seen from here after the upstream has
+	get()
+	closes = true
+	get()
+	if len(p.idle) != 0 {
+		t.Errorf("a connection that the upstream ends was kept")
+	}
+	closes = false
+	get()
+	first := p.idle[0]
+	if f.do(sign(t, "AKIAALICE", "HEAD", "/box/k", nil)); len(p.idle) != 1 || p.idle[0] != first {
+		t.Error("HEAD did not keep the connection")
+	}
+}
+
+// A body where none belongs is verified and stays here.
+func TestBodyWithoutUse(t *testing.T) {
+	upstream, up := startRecorder(t, true)
+	f := newGateway(t, up, nil)
+	f.own(t, "box", account)
+	if w := f.do(sign(t, "AKIAALICE", "GET", "/box/k", []byte("GET /box/other HTTP/1.1\r\n\r\n"))); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if got := upstream.take(); len(got) != 1 || len(got[0].body) != 0 {
+		t.Errorf("upstream got %v", got)
+	}
+	r := sign(t, "AKIAALICE", "DELETE", "/box/k", []byte("some"))
+	r.Body = io.NopCloser(strings.NewReader("same"))
+	if w := f.do(r); w.Code != 400 || len(upstream.take()) != 0 {
+		t.Errorf("other body: %d", w.Code)
 	}
 }
 

@@ -88,14 +88,14 @@ func New(c Config) (*Gateway, error) {
 }
 
 // Close closes idle connections to the upstream.
-func (g *Gateway) Close() { g.store.client.CloseIdleConnections() }
+func (g *Gateway) Close() { g.store.close() }
 
 // VirtualHosted reports whether a request with this Host header names its bucket there.
 func (g *Gateway) VirtualHosted(host string) bool { return virtualBucket(host, g.hosts) != "" }
 
 // ServeHTTP serves one request. The target must not have been rewritten: keys may contain "//" and "..".
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &request{http: r, method: r.Method, header: r.Header, began: g.c.Now()}
+	q := &request{http: r, control: http.NewResponseController(w), method: r.Method, header: r.Header, began: g.c.Now()}
 	q.id, q.hostID = requestIDs()
 	h := w.Header()
 	h["X-Amz-Request-Id"] = []string{q.id}
@@ -150,7 +150,7 @@ func (g *Gateway) serve(w *answer, q *request) error {
 	if err := q.refuseACL(); err != nil {
 		return err
 	}
-	if err := q.openBody(w); err != nil {
+	if err := q.openBody(); err != nil {
 		return err
 	}
 	return op.serve(g, w, q)
@@ -169,6 +169,10 @@ func (g *Gateway) authenticate(ctx context.Context, q *request) error {
 	}
 	q.signature = claims
 	key, caller, err := g.c.Credentials.SigningKey(ctx, claims)
+	if errors.Is(err, awsapi.ErrInvalidClientToken) {
+		// An unknown key must not be told from a wrong signature by the time it takes.
+		_ = claims.Verify(unknownKey[:], claims.PayloadHash)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,6 +182,8 @@ func (g *Gateway) authenticate(ctx context.Context, q *request) error {
 	q.signingKey, q.caller = key, caller
 	return nil
 }
+
+var unknownKey [32]byte
 
 // presigned is a stand-in for the claims of a presigned request that could not be parsed.
 func presigned(q *request) *sigv4.Request {
@@ -400,7 +406,11 @@ func (g *Gateway) preflight(w http.ResponseWriter, q *request) error {
 	return nil
 }
 
-// buffers are for copying bodies.
-var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
+// buffers are for bodies; largeBuffers for answers that do not fit one, where the number of turns between the
+// processes counts.
+var (
+	buffers      = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, 4*bufferSize); return &b }}
+)
 
 const bufferSize = 64 << 10

@@ -433,6 +433,8 @@ func TestRefused(t *testing.T) {
 		{"GET", "/box/a?partNumber=1&partNumber=2", "", 400, "InvalidArgument"},
 		{"GET", "/box?prefix=a&prefix=b", "", 400, "InvalidArgument"},
 		{"GET", "/box?list-type=3", "", 400, "InvalidArgument"},
+		{"GET", "/box/a?versionId=", "", 400, "InvalidArgument"},
+		{"GET", "/box?list-type=2&location", "", 400, "InvalidArgument"},
 		{"PUT", "/box/a?uploadId=1", "", 400, "InvalidArgument"},
 		{"PUT", "/box/a?uploadId=&partNumber=1", "", 404, "NoSuchUpload"},
 		{"HEAD", "/box?acl", "", 405, ""},

@@ -25,7 +25,7 @@ type operation struct {
 	version  string // action when the request names a version
 	params   string // further query parameters; versionId is allowed where version is set
 	flags    flags
-	serve    func(*Gateway, http.ResponseWriter, *request) error // nil: recognised and authorised, but not implemented
+	serve    func(*Gateway, *answer, *request) error // nil: recognised and authorised, but not implemented
 }
 
 type flags uint16
@@ -222,6 +222,8 @@ func (q *request) operation() (*operation, *s3Error) {
 		}
 	}
 	switch {
+	case q.has("versionId") && q.param("versionId") == "":
+		return nil, errInvalidArgument.msg("Version id cannot be the empty string").with("ArgumentName", "versionId")
 	case op.selector == "list-type" && q.param("list-type") != "2":
 		return nil, errInvalidArgument.msg("Invalid List Type specified in Request").with("ArgumentName", "list-type")
 	case strings.HasPrefix(op.name, "UploadPart") && !q.has("partNumber"):

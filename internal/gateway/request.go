@@ -14,12 +14,13 @@ import (
 // request is one S3 request as it was understood. What is authorised and what is forwarded are both made from bucket,
 // key, params and header, never from the raw target, so they cannot differ.
 type request struct {
-	http   *http.Request
-	method string
-	bucket string // "" for the service itself
-	key    string // decoded bytes; "" for a bucket
-	params []param
-	header http.Header // of the request, with the headers that a presigned URL carries in its query
+	http    *http.Request
+	control *http.ResponseController
+	method  string
+	bucket  string // "" for the service itself
+	key     string // decoded bytes; "" for a bucket
+	params  []param
+	header  http.Header // of the request, with the headers that a presigned URL carries in its query
 
 	op         *operation
 	source     *copySource // CopyObject, UploadPartCopy

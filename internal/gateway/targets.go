@@ -1,7 +1,8 @@
 package gateway
 
 import (
-	"net"
+	"crypto/tls"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -103,18 +104,22 @@ func (q *request) asksForACL() bool {
 // service's own. Those of the principal, and the time, are the authorizer's.
 func (q *request) commonKeys() map[string][]string {
 	keys := make(map[string][]string, 16)
-	ip, _, err := net.SplitHostPort(q.http.RemoteAddr)
-	if err == nil {
-		keys["aws:SourceIp"] = []string{ip}
+	values := make([]string, 0, 8) // one allocation for all values made here
+	set := func(name, value string) {
+		values = append(values, value)
+		keys[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	secure := "false"
+	if a, err := netip.ParseAddrPort(q.http.RemoteAddr); err == nil { // a unix socket has no address
+		set("aws:SourceIp", a.Addr().Unmap().WithZone("").String())
+	}
 	if t := q.http.TLS; t != nil {
-		secure = "true"
-		if t.Version >= 0x0301 {
-			keys["s3:TlsVersion"] = []string{"1." + strconv.Itoa(int(t.Version)-0x0301)}
+		set("aws:SecureTransport", "true")
+		if t.Version >= tls.VersionTLS10 {
+			set("s3:TlsVersion", "1."+strconv.Itoa(int(t.Version)-tls.VersionTLS10))
 		}
+	} else {
+		set("aws:SecureTransport", "false")
 	}
-	keys["aws:SecureTransport"] = []string{secure}
 	if v := q.http.Header["User-Agent"]; len(v) > 0 {
 		keys["aws:UserAgent"] = v[:1]
 	}
@@ -122,16 +127,16 @@ func (q *request) commonKeys() map[string][]string {
 		keys["aws:referer"] = v[:1]
 	}
 	if s := q.signature; s != nil {
-		keys["aws:RequestedRegion"] = []string{s.Region}
+		set("aws:RequestedRegion", s.Region)
+		set("s3:signatureAge", strconv.FormatInt(max(0, q.began.Sub(s.Time).Milliseconds()), 10))
 		keys["s3:signatureversion"] = signatureVersion
-		keys["s3:signatureAge"] = []string{strconv.FormatInt(max(0, q.began.Sub(s.Time).Milliseconds()), 10)}
 		keys["s3:authType"] = restHeader
 		if s.Presigned {
 			keys["s3:authType"] = restQuery
 		}
 	}
 	if q.owner != "" {
-		keys["s3:ResourceAccount"] = []string{q.owner}
+		set("s3:ResourceAccount", q.owner)
 	}
 	return keys
 }

@@ -39,6 +39,7 @@ type store struct {
 	credentials sigv4.Credentials
 	region      string
 	client      *http.Transport
+	plain       *plain // nil if the way is encrypted
 	now         func() time.Time
 	sealed      bool // the way to the store cannot be read or changed: TLS or a unix socket
 }
@@ -58,7 +59,7 @@ func newStore(u Upstream, now func() time.Time) (*store, error) {
 			return dialer.DialContext(ctx, "unix", u.Socket)
 		}
 	}
-	return &store{
+	s := &store{
 		base:        url.URL{Scheme: base.Scheme, Host: base.Host},
 		credentials: sigv4.Credentials{AccessKeyID: u.AccessKeyID, SecretAccessKey: u.SecretAccessKey},
 		region:      u.Region,
@@ -73,9 +74,24 @@ func newStore(u Upstream, now func() time.Time) (*store, error) {
 			ResponseHeaderTimeout: 10 * time.Minute, // completing a large multipart upload takes minutes
 			DisableCompression:    true,
 			ReadBufferSize:        8 << 10,
-			WriteBufferSize:       8 << 10,
+			WriteBufferSize:       64 << 10,
 		},
-	}, nil
+	}
+	if base.Scheme == "http" {
+		address := base.Host
+		if base.Port() == "" {
+			address = net.JoinHostPort(base.Hostname(), "80")
+		}
+		s.plain = &plain{dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", address) }}
+	}
+	return s, nil
+}
+
+func (s *store) close() {
+	s.client.CloseIdleConnections()
+	if s.plain != nil {
+		s.plain.closeIdle()
+	}
 }
 
 // request makes a request for the bucket and key, still to be signed. The path is made from the decoded bytes.
@@ -109,11 +125,19 @@ var userAgent = []string{"usher"}
 // send signs and sends. payloadHash is a hash or one of the constants of package sigv4.
 func (s *store) send(r *http.Request, payloadHash string) (*http.Response, error) {
 	sigv4.Sign(r, s.credentials, payloadHash, s.now(), s.region, "s3")
-	res, err := s.client.RoundTrip(r)
+	trip := s.client.RoundTrip
+	if s.plain != nil && r.ContentLength == 0 && repeatable(r.Method) {
+		trip = s.plain.roundTrip
+	}
+	res, err := trip(r)
 	if err != nil {
 		return nil, errUnavailable.because(err)
 	}
 	return res, nil
+}
+
+func repeatable(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete
 }
 
 func setBody(r *http.Request, b []byte) {
