@@ -65,8 +65,11 @@ type signIn struct {
 
 	pool   *pool
 	client *client
-	user   *user  // whose sign-in it is, or an invented user; from the primary factor on
 	event  string // event_id
+
+	// From the primary factor on:
+	user     *user // whose sign-in it is, or an invented user
+	failures int64 // of his that count
 }
 
 // outcome is what a step leads to: a challenge or tokens.
@@ -255,8 +258,8 @@ func (a *signIn) admit(ctx context.Context, u *user) error {
 			return err
 		}
 	}
-	u.Failures = failuresAt(u.Failures, time.UnixMicro(u.FailedAt), now)
-	if now.Before(lockedUntil(u.Failures, time.UnixMicro(u.FailedAt))) {
+	a.failures = failuresAt(u.Failures, time.UnixMicro(u.FailedAt), now)
+	if now.Before(lockedUntil(a.failures, time.UnixMicro(u.FailedAt))) {
 		return errLockedOut
 	}
 	return nil
@@ -270,8 +273,8 @@ func (a *signIn) failed(ctx context.Context) error {
 			return a.writeInventedFailures(ctx, tx, u, now)
 		}
 		// Another attempt may have failed meanwhile.
-		_, err := tx.ExecContext(ctx, `UPDATE users SET failures = CASE WHEN failed_at = $1 THEN $2 ELSE failures + 1 END, failed_at = $3
-			WHERE pool_id = $4 AND sub = $5`, u.FailedAt, u.Failures+1, now, a.pool.ID, u.Sub)
+		_, err := tx.ExecContext(ctx, `UPDATE users SET failures = CASE WHEN failures = $1 AND failed_at = $2 THEN $3 ELSE failures + 1 END, failed_at = $4
+			WHERE pool_id = $5 AND sub = $6`, u.Failures, u.FailedAt, a.failures+1, now, a.pool.ID, u.Sub)
 		return err
 	})
 	if err != nil {

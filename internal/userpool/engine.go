@@ -1,6 +1,8 @@
 package userpool
 
 import (
+	"context"
+
 	"usher/internal/db"
 	"usher/internal/token"
 )
@@ -17,8 +19,12 @@ type authState struct {
 const verifiedTokens = 20_000
 
 func (s *Service) initAuth() {
-	d, ok := any(s.DB).(interface{ Shared() bool })
-	shared := !ok || d.Shared()
-	s.auth = authState{attempts: &gate{names: map[string]*turn{}}, used: newUsedBlocks(s.DB, shared), verified: token.NewVerifiedCache(verifiedTokens),
-		keys: db.NewCache[string, *poolKeys](s.DB, "user pool keys", maxCachedPools)}
+	// A SQLite database has one process; PostgreSQL may have several nodes, and does not know this function.
+	_, err := db.One[string](context.Background(), s.DB, `SELECT sqlite_version()`)
+	s.auth = authState{
+		attempts: &gate{names: map[string]*turn{}},
+		used:     newUsedBlocks(s.DB, err != nil),
+		verified: token.NewVerifiedCache(verifiedTokens),
+		keys:     db.NewCache[string, *poolKeys](s.DB, "user pool keys", maxCachedPools),
+	}
 }

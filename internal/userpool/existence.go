@@ -104,8 +104,8 @@ func (a *signIn) readInventedFailures(ctx context.Context, u *user) error {
 func (a *signIn) writeInventedFailures(ctx context.Context, tx *db.Tx, u *user, now int64) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO user_rates (pool_id, sub, kind, count, expires) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (pool_id, sub, kind) DO UPDATE SET expires = excluded.expires,
-			count = CASE WHEN user_rates.expires = $6 THEN excluded.count ELSE user_rates.count + 1 END`,
-		a.pool.ID, u.Sub, inventedFailures, u.Failures+1, now+failuresKept, u.FailedAt+failuresKept)
+			count = CASE WHEN user_rates.count = $6 AND user_rates.expires = $7 THEN excluded.count ELSE user_rates.count + 1 END`,
+		a.pool.ID, u.Sub, inventedFailures, a.failures+1, now+failuresKept, u.Failures, u.FailedAt+failuresKept)
 	return err
 }
 
