@@ -1,0 +1,322 @@
+package userpool
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
+
+	"usher/internal/awsapi"
+	"usher/internal/db"
+)
+
+func TestParseFilter(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want filter
+		err  string // beginning of the message
+	}{
+		{``, filter{}, ""},
+		{`  `, filter{}, ""},
+		{`email = "a@b.c"`, filter{"email", false, "a@b.c"}, ""},
+		{`email="a@b.c"`, filter{"email", false, "a@b.c"}, ""},
+		{` name ^= "A \"quoted\" \\ name" `, filter{"name", true, `A "quoted" \ name`}, ""},
+		{`username ^= ""`, filter{"username", true, ""}, ""},
+		{`cognito:user_status = "CONFIRMED"`, filter{"cognito:user_status", false, "CONFIRMED"}, ""},
+		{`custom:x = "1"`, filter{}, "Invalid search attribute: custom:x"},
+		{`address = "1"`, filter{}, "Invalid search attribute: address"},
+		{`email`, filter{}, "Error while parsing filter: "},
+		{`email "x"`, filter{}, "Error while parsing filter: "},
+		{`email ^ "x"`, filter{}, "Error while parsing filter: "},
+		{`= "x"`, filter{}, "Error while parsing filter: "},
+		{`email = x`, filter{}, "Error while parsing filter: "},
+		{`email = "x`, filter{}, "Error while parsing filter: "},
+		{`email = "x\`, filter{}, "Error while parsing filter: "},
+		{`email = "x" AND name = "y"`, filter{}, "Error while parsing filter: "},
+	} {
+		got, err := parseFilter(test.text)
+		if test.err == "" {
+			if err != nil || got != test.want {
+				t.Errorf("%s: %+v, error %v", test.text, got, err)
+			}
+		} else if e, ok := err.(*awsapi.Error); !ok || !strings.HasPrefix(e.Message, test.err) {
+			t.Errorf("%s: %v, want %s", test.text, err, test.err)
+		}
+	}
+}
+
+func FuzzParseFilter(f *testing.F) {
+	for _, s := range []string{`email = "a"`, `name ^= "\"\\"`, `sub="`, `status = "Enabled" x`, "\\\""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := parseFilter(text)
+		if err != nil || got.attr == "" {
+			return
+		}
+		operator := "="
+		if got.prefix {
+			operator = "^="
+		}
+		value := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(got.value)
+		again, err := parseFilter(got.attr + operator + `"` + value + `"`)
+		if err != nil || again != got {
+			t.Errorf("%q is %+v; written anew it is %+v, error %v", text, got, again, err)
+		}
+	})
+}
+
+// fill stores n users in one transaction, without passwords.
+func (app *testApp) fill(tb testing.TB, n int, describe func(i int) (name string, values map[string]string)) {
+	tb.Helper()
+	p, err := app.Service.pool(tb.Context(), app.pool)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	err = app.DB.Tx(tb.Context(), func(tx *db.Tx) error {
+		for i := range n {
+			name, values := describe(i)
+			username, sub, err := p.nameUser(name, values)
+			if err != nil {
+				return err
+			}
+			if err := app.insertUser(tb.Context(), tx, p, p.newUser(username, sub, "CONFIRMED", values, app.now()), errAdminCreateExists); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// list returns the usernames that a filter finds, page by page.
+func (app *testApp) list(tb testing.TB, filter string, limit int32) []string {
+	tb.Helper()
+	var names []string
+	in := &cip.ListUsersInput{UserPoolId: &app.pool, Filter: &filter}
+	if limit > 0 {
+		in.Limit = &limit
+	}
+	pages := cip.NewListUsersPaginator(app.sdk, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(tb.Context())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, u := range page.Users {
+			names = append(names, *u.Username)
+		}
+	}
+	return names
+}
+
+func TestListUsersFilters(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t)
+		ctx := t.Context()
+		ann := app.mustCreate(t, "ann", "email", "ann@example.com", "name", "Ann Lee", "given_name", "Ann", "family_name", "Lee", "phone_number", "+491", "preferred_username", "annie")
+		app.mustCreate(t, "Anton", "email", "anton@example.com", "name", "Anton \"Toni\" Berg", "phone_number", "+492")
+		app.mustCreate(t, "bob", "email", "bob@example.org", "family_name", "Lee")
+		app.signUp(t, "carl")
+		if _, err := ts.sdk.AdminSetUserPassword(ctx, &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("bob"), Password: aws.String(testPassword), Permanent: true}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ts.sdk.AdminDisableUser(ctx, &cip.AdminDisableUserInput{UserPoolId: &app.pool, Username: aws.String("bob")}); err != nil {
+			t.Fatal(err)
+		}
+		sub := *ann.Attributes[0].Value
+		for _, test := range []struct{ filter, want string }{
+			{``, "Anton ann bob carl"},
+			{`username = "ann"`, "ann"},
+			{`username = "ANN"`, ""},
+			{`username ^= "an"`, "ann"},
+			{`username ^= ""`, "Anton ann bob carl"},
+			{`sub = "` + sub + `"`, "ann"},
+			{`sub ^= "` + sub[:20] + `"`, "ann"},
+			{`email = "ann@example.com"`, "ann"},
+			{`email = "Ann@example.com"`, ""},
+			{`email ^= "an"`, "ann Anton"},
+			{`email ^= ""`, "ann Anton bob carl"},
+			{`email ^= "%"`, ""},
+			{`phone_number = "+492"`, "Anton"},
+			{`phone_number ^= "+49"`, "ann Anton"},
+			{`name = "Anton \"Toni\" Berg"`, "Anton"},
+			{`name ^= "Ann"`, "ann"},
+			{`given_name = "Ann"`, "ann"},
+			{`family_name = "Lee"`, "ann bob"},
+			{`family_name ^= "L"`, "ann bob"},
+			{`preferred_username = "annie"`, "ann"},
+			{`cognito:user_status = "confirmed"`, "bob"},
+			{`cognito:user_status = "FORCE_CHANGE_PASSWORD"`, "Anton ann"},
+			{`cognito:user_status ^= "un"`, "carl"},
+			{`cognito:user_status ^= ""`, "Anton ann bob carl"},
+			{`cognito:user_status = "NONE"`, ""},
+			{`status = "Enabled"`, "Anton ann carl"},
+			{`status = "Disabled"`, "bob"},
+			{`status = "disabled"`, ""},
+			{`status ^= ""`, "Anton ann bob carl"},
+			{`name = "' OR 1=1 --"`, ""},
+		} {
+			for _, limit := range []int32{0, 1} {
+				if got := strings.Join(app.list(t, test.filter, limit), " "); got != test.want {
+					t.Errorf("%s, %d a page: %s, want %s", test.filter, limit, got, test.want)
+				}
+			}
+		}
+		_, err := ts.sdk.ListUsers(ctx, &cip.ListUsersInput{UserPoolId: &app.pool, Filter: aws.String(`custom:x = "1"`)})
+		wantError(t, "an attribute that is not searched", err, "InvalidParameterException", "Invalid search attribute: custom:x")
+
+		out, err := ts.sdk.ListUsers(ctx, &cip.ListUsersInput{UserPoolId: &app.pool, Filter: aws.String(`username = "ann"`), AttributesToGet: []string{"email", "sub"}})
+		if err != nil || len(out.Users) != 1 || len(out.Users[0].Attributes) != 2 {
+			t.Errorf("attributes to get: %+v, error %v", out, err)
+		}
+		_, err = ts.sdk.ListUsers(ctx, &cip.ListUsersInput{UserPoolId: &app.pool, AttributesToGet: []string{"custom:none"}})
+		wantError(t, "an unknown attribute to get", err, "InvalidParameterException", "One or more requested attributes do not exist.")
+
+		// A token belongs to its listing.
+		first, err := ts.sdk.ListUsers(ctx, &cip.ListUsersInput{UserPoolId: &app.pool, Limit: aws.Int32(1)})
+		if err != nil || first.PaginationToken == nil {
+			t.Fatal(first, err)
+		}
+		_, err = ts.sdk.ListUsers(ctx, &cip.ListUsersInput{UserPoolId: &app.pool, Limit: aws.Int32(1), PaginationToken: first.PaginationToken, Filter: aws.String(`status = "Enabled"`)})
+		wantError(t, "a token of another listing", err, "InvalidParameterException", "Invalid pagination token")
+	})
+}
+
+// TestListUsersPages lists while users come and go: whoever is there all the time is listed once.
+func TestListUsersPages(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		const n = 1000
+		app := ts.newApp(t)
+		app.fill(t, n, func(i int) (string, map[string]string) {
+			return fmt.Sprintf("user%04d", i), map[string]string{"name": fmt.Sprint("Name ", i%7), "email": fmt.Sprintf("%d@example.com", i)}
+		})
+		added := 0
+		for filter, want := range map[string]int{``: n, `email ^= ""`: n, `name = "Name 3"`: 143, `name ^= "Name"`: n, `cognito:user_status = "CONFIRMED"`: n} {
+			seen := map[string]int{}
+			in := &cip.ListUsersInput{UserPoolId: &app.pool, Filter: aws.String(filter)}
+			pages := cip.NewListUsersPaginator(ts.sdk, in)
+			for i := 0; pages.HasMorePages(); i++ {
+				page, err := pages.NextPage(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(page.Users) > 60 {
+					t.Fatalf("%d users on a page", len(page.Users))
+				}
+				for _, u := range page.Users {
+					seen[*u.Username]++
+				}
+				// Others come before, between and after.
+				for _, at := range []string{"aaa", "user0500", "zzz"} {
+					added++
+					name := fmt.Sprintf("%s-%d", at, added)
+					app.fill(t, 1, func(int) (string, map[string]string) { return name, map[string]string{} })
+					if i%2 == 0 {
+						if _, err := ts.sdk.AdminDeleteUser(t.Context(), &cip.AdminDeleteUserInput{UserPoolId: &app.pool, Username: &name}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+			stayed := 0
+			for name, times := range seen {
+				if times != 1 {
+					t.Errorf("%s: %s is listed %d times", filter, name, times)
+				}
+				if strings.HasPrefix(name, "user") && len(name) == len("user0000") {
+					stayed++
+				}
+			}
+			if stayed != want {
+				t.Errorf("%s: %d users, want %d", filter, stayed, want)
+			}
+		}
+	})
+}
+
+// TestListUsersPlans checks that SQLite finds users of each filter by an index, in order.
+func TestListUsersPlans(t *testing.T) {
+	ts := newTestServerSQLite(t)
+	app := ts.newApp(t)
+	app.fill(t, 200, func(i int) (string, map[string]string) {
+		return fmt.Sprint("user", i), map[string]string{"name": "N", "email": fmt.Sprintf("%d@example.com", i)}
+	})
+	p, err := ts.Service.pool(t.Context(), app.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{``, `username = "x"`, `sub = "x"`, `email = "x"`, `email ^= "x"`, `phone_number ^= "x"`, `preferred_username = "x"`,
+		`name ^= "x"`, `given_name = "x"`, `family_name ^= "x"`, `cognito:user_status = "UNCONFIRMED"`, `status = "Disabled"`} {
+		f, err := parseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, _ := ts.openPage(nil, nil)
+		where, order, args, _ := p.find(f, page)
+		type step struct {
+			ID, Parent, Unused int
+			Detail             string
+		}
+		steps, err := db.All[step](t.Context(), ts.DB, `EXPLAIN QUERY PLAN SELECT `+listColumns+` FROM users u WHERE `+where+` ORDER BY `+order+` LIMIT 61`, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			if strings.Contains(s.Detail, "SCAN") || strings.Contains(s.Detail, "TEMP B-TREE") {
+				t.Errorf("%s: %s", text, s.Detail)
+			}
+		}
+	}
+}
+
+func BenchmarkListUsers(b *testing.B) {
+	ts := newTestServerSQLite(b)
+	app := ts.newApp(b)
+	app.fill(b, 10_000, func(i int) (string, map[string]string) {
+		return fmt.Sprint("user", i), map[string]string{"name": "N", "email": fmt.Sprintf("%d@example.com", i)}
+	})
+	ctx := b.Context()
+	p, err := ts.Service.pool(ctx, app.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, text := range []string{``, `email ^= "99"`} {
+		f, _ := parseFilter(text)
+		b.Run(fmt.Sprintf("filter=%s", text), func(b *testing.B) {
+			for b.Loop() {
+				page, _ := ts.openPage(nil, nil)
+				where, order, args, _ := p.find(f, page)
+				rows, err := db.All[userRow](ctx, ts.DB, `SELECT `+listColumns+` FROM users u WHERE `+where+` ORDER BY `+order+` LIMIT 61`, args...)
+				if err != nil || len(rows) == 0 {
+					b.Fatal(len(rows), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkFindUser(b *testing.B) {
+	ts := newTestServerSQLite(b)
+	app := ts.newApp(b, aliases("email"))
+	app.fill(b, 10_000, func(i int) (string, map[string]string) {
+		return fmt.Sprint("user", i), map[string]string{"email": fmt.Sprintf("%d@example.com", i), "email_verified": "true"}
+	})
+	p, err := ts.Service.pool(b.Context(), app.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"user77", "77@example.com"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := ts.findUser(b.Context(), ts.DB, p, name); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
