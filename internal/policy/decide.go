@@ -103,6 +103,7 @@ type evaluation struct {
 	ctx     *Context
 	target  target
 	service string       // prefix of the action
+	bounded bool         // the caller has a permissions boundary
 	trace   *Explanation // nil unless explaining
 }
 
@@ -111,6 +112,7 @@ func (e *evaluation) decide(p *Policies) Decision {
 	e.who, e.ctx, e.target = &r.Principal, r.Context, newTarget(r.Resource)
 	e.service, _, _ = strings.Cut(r.Action, ":")
 	e.service = strings.ToLower(e.service)
+	e.bounded = p.Boundary != nil && e.who.Kind != Root
 	if e.who.Kind != Anonymous && neverDenied(r.Action) {
 		return Decision{Allowed: true}
 	}
@@ -396,12 +398,12 @@ func (e *evaluation) principalFits(st *Statement, layer Layer) grant {
 		if e.who.Kind == Federated && st.Effect == Allow {
 			return st.namesProvider(e.who)
 		}
-		return st.namesCaller(e.who)
+		return st.namesCaller(e.who, e.bounded)
 	case ResourceControl:
-		return st.namesCaller(e.who)
+		return st.namesCaller(e.who, e.bounded)
 	}
 	if st.hasPrincipal {
-		return st.namesCaller(e.who)
+		return st.namesCaller(e.who, e.bounded)
 	}
 	return toSession
 }

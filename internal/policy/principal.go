@@ -244,7 +244,9 @@ func (p *principalPattern) match(who *Principal) grant {
 }
 
 // namesCaller applies the statement's Principal or NotPrincipal to the caller.
-func (s *Statement) namesCaller(who *Principal) grant {
+// NotPrincipal exempts nobody who has a permissions boundary (IAM User Guide,
+// "Permissions boundaries for IAM entities").
+func (s *Statement) namesCaller(who *Principal, bounded bool) grant {
 	var found grant
 	for i := range s.principals {
 		found |= s.principals[i].match(who)
@@ -252,7 +254,7 @@ func (s *Statement) namesCaller(who *Principal) grant {
 	if !s.notPrincipal {
 		return found
 	}
-	if s.Effect == Allow || s.exempts(who) {
+	if s.Effect == Allow || !bounded && s.exempts(who) {
 		return 0
 	}
 	return toSession
