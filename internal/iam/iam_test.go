@@ -667,7 +667,13 @@ func TestNoStatements(t *testing.T) {
 	look := func() {
 		key := must(s.AccessKey(ctx, s.admin.AccessKeyID))(t)
 		must(s.Principal(ctx, key.Owner))(t)
-		s.OIDCProvider(ctx, s.admin.Account, "https://idp.example.com")
+		for _, err := range []error{
+			second(s.OIDCProvider(ctx, s.admin.Account, "https://idp.example.com")), second(s.AccessKey(ctx, "AKIAAAAAAAAAAAAAAAAA")),
+		} {
+			if !errors.Is(err, db.ErrNotFound) {
+				t.Error(err)
+			}
+		}
 	}
 	look()
 	before := db.Statements(ctx)

@@ -22,11 +22,14 @@ type AccessKey struct {
 	Secret  string
 }
 
-// AccessKey returns the access key with an id; db.ErrNotFound if there is none.
+// AccessKey returns the access key with an id; db.ErrNotFound if there is none. That there is none is remembered too, so
+// that a wrong id costs no more than a wrong signature.
 func (s *Service) AccessKey(ctx context.Context, id string) (*AccessKey, error) {
-	return s.keys.Get(ctx, id, keyScope(id), func(ctx context.Context) (*AccessKey, error) {
+	key, err := s.keys.Get(ctx, id, keyScope(id), func(ctx context.Context) (*AccessKey, error) {
 		row, err := db.One[keyRow](ctx, s.DB, `SELECT `+keyColumns+` FROM iam_access_keys WHERE id = $1`, id)
-		if err != nil {
+		if isNotFound(err) {
+			return nil, nil
+		} else if err != nil {
 			return nil, err
 		}
 		secret, err := s.Box.Open(row.Secret, []byte(row.ID))
@@ -35,6 +38,10 @@ func (s *Service) AccessKey(ctx context.Context, id string) (*AccessKey, error) 
 		}
 		return &AccessKey{ID: row.ID, Account: row.AccountID, Owner: row.EntityID, Active: row.Status == iam.StatusTypeActive, Secret: string(secret)}, nil
 	})
+	if err == nil && key == nil {
+		err = db.ErrNotFound
+	}
+	return key, err
 }
 
 // Principal is a user, a role or the root user of an account, with everything that decisions about it need. It is shared

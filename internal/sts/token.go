@@ -29,6 +29,8 @@ const (
 	maxToken = 4096
 	// maxGrants bounds session policies and tags as packed in the token; PackedPolicySize is a percentage of it.
 	maxGrants = 2400
+	// maxLifetime is more seconds than any session lasts.
+	maxLifetime = 1 << 20
 	// deflateAbove is the size from which session policies and tags are compressed.
 	deflateAbove = 256
 )
@@ -50,6 +52,7 @@ const (
 	fieldGrants
 	fieldDeflated
 	fieldIdentity
+	fieldIdentitySubject
 	fieldUserSub
 	fieldOriginJTI
 	fieldParent
@@ -114,7 +117,11 @@ func appendPayload(dst []byte, b *bearer) (payload []byte, grants int) {
 		dst = appendField(dst, fieldKey, buf)
 	}
 	dst = appendText(dst, fieldSource, s.SourceIdentity)
-	dst = appendText(dst, fieldIdentity, s.IdentityID)
+	if s.IdentityID != "" && s.IdentityID == subject(s) { // the rule
+		dst = appendField(dst, fieldIdentitySubject, "")
+	} else {
+		dst = appendText(dst, fieldIdentity, s.IdentityID)
+	}
 	dst = appendText(dst, fieldUserSub, s.UserSub)
 	dst = appendText(dst, fieldOriginJTI, s.OriginJTI)
 	dst = appendText(dst, fieldParent, s.ParentKey)
@@ -128,6 +135,16 @@ func appendPayload(dst []byte, b *bearer) (payload []byte, grants int) {
 		dst = appendField(dst, fieldGrants, g)
 	}
 	return dst, grants
+}
+
+// subject is the identity id among the condition keys of an identity pool.
+func subject(s *access.Session) string {
+	for _, k := range s.Keys {
+		if k.Name == IdentityPools+":sub" && len(k.Values) == 1 {
+			return k.Values[0]
+		}
+	}
+	return ""
 }
 
 func appendGrants(dst []byte, s *access.Session) []byte {
@@ -178,15 +195,13 @@ func parsePayload(payload []byte) (*bearer, error) {
 		case fieldName:
 			s.Name = v
 		case fieldIssued:
-			n, err = number64(v)
-			s.Issued = time.Unix(int64(n), 0).UTC()
+			s.Issued, err = unixTime(v)
 		case fieldLifetime:
 			lifetime, err = number64(v)
 		case fieldChained:
 			s.Chained = true
 		case fieldMFA:
-			n, err = number64(v)
-			s.MFATime = time.Unix(int64(n), 0).UTC()
+			s.MFATime, err = unixTime(v)
 		case fieldProvider:
 			s.Provider = v
 		case fieldKey:
@@ -197,6 +212,8 @@ func parsePayload(payload []byte) (*bearer, error) {
 			s.SourceIdentity = v
 		case fieldIdentity:
 			s.IdentityID = v
+		case fieldIdentitySubject:
+			s.IdentityID = subject(s)
 		case fieldUserSub:
 			s.UserSub = v
 		case fieldOriginJTI:
@@ -220,6 +237,9 @@ func parsePayload(payload []byte) (*bearer, error) {
 	}
 	if b.id == "" {
 		b.id = b.account
+	}
+	if s.Issued.IsZero() || lifetime > maxLifetime {
+		return nil, errToken
 	}
 	s.Expiry = s.Issued.Add(time.Duration(lifetime) * time.Second)
 	if len(b.seed) != seedSize || b.account == "" || b.kind == policy.Anonymous {
@@ -340,6 +360,14 @@ func number64(v string) (uint64, error) {
 		err = errToken
 	}
 	return n, err
+}
+
+func unixTime(v string) (time.Time, error) {
+	n, err := number64(v)
+	if n > 1<<40 {
+		err = errToken
+	}
+	return time.Unix(int64(n), 0).UTC(), err
 }
 
 func accountID(n uint64) string {
