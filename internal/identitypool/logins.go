@@ -1,0 +1,196 @@
+package identitypool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	api "usher/internal/api/cognitoidentity"
+	"usher/internal/awsapi"
+	"usher/internal/token"
+)
+
+// kind is a kind of identity provider.
+type kind int
+
+const (
+	userPoolKind kind = iota
+)
+
+// provider is an identity provider that a pool accepts logins of.
+type provider struct {
+	kind    kind
+	id      string // canonical, as logins are stored: the user pool's id
+	name    string // as the pool spells it
+	clients []api.CognitoIdentityProvider
+}
+
+// login is one verified entry of a Logins map.
+type login struct {
+	provider  string // canonical
+	subject   string
+	several   bool     // an identity may have several logins of the provider
+	identity  string   // of a token of this service: whose it is, instead of provider and subject
+	name      string   // the provider as the pool spells it
+	amr       []string // what follows "authenticated" in amr
+	mapping   string   // canonical key of its role mapping
+	claim     func(name string) (json.RawMessage, bool)
+	userSub   string // of a user pool's user
+	originJTI string // of the sign-in
+}
+
+func errNotAuthorized(format string, args ...any) *awsapi.Error {
+	return api.ErrNotAuthorized.Msg(format, args...)
+}
+
+var (
+	errNotSupported = errNotAuthorized("Token is not from a supported provider of this identity pool.")
+	errCognitoToken = errNotAuthorized("Invalid login token. Can't pass in a Cognito token.")
+	errIssuer       = errNotAuthorized("Invalid login token. Issuer doesn't match providerName")
+	errNotIDToken   = errNotAuthorized("Invalid login token. Not a valid OpenId Connect identity token.")
+	errUnverified   = errNotAuthorized("Invalid login token. Couldn't verify signed token.")
+	errEnded        = errNotAuthorized("Invalid login token. Token is not valid anymore.")
+)
+
+func errMissingClaim(name string) error {
+	return errNotAuthorized("Invalid login token. Missing a required claim: %s", name)
+}
+
+// skew is the grace that clocks of others get.
+const skew = 5 * time.Minute
+
+// find returns the provider that a login key or provider name means; nil if the pool has none of it.
+func (s *Service) find(p *pool, key string) *provider {
+	if id, ok := s.names.userPool(key); ok {
+		if found := p.providers[id]; found != nil {
+			return found
+		}
+	}
+	return p.providers[withoutScheme(key)]
+}
+
+// verify verifies each login of a request against the pool; one bad login fails all. They come in the order of their keys.
+func (s *Service) verify(ctx context.Context, p *pool, logins map[string]string) ([]login, error) {
+	if len(logins) == 0 {
+		return nil, nil
+	}
+	if len(p.providers) == 0 && p.Settings.DeveloperProviderName == nil {
+		return nil, errNotAuthorized("Identity pool - %s does not have identity providers configured.", p.ID)
+	}
+	verified := make([]login, 0, len(logins))
+	for _, key := range slices.Sorted(maps.Keys(logins)) {
+		l, err := s.verifyOne(ctx, p, key, logins[key])
+		if err != nil {
+			awsapi.Annotate(ctx, "login_refused", key)
+			return nil, err
+		}
+		if slices.ContainsFunc(verified, func(o login) bool { return o.provider == l.provider }) {
+			return nil, api.ErrInvalidParameter.Msg("Two logins are for one provider.")
+		}
+		verified = append(verified, l)
+	}
+	return verified, nil
+}
+
+func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string) (login, error) {
+	if s.names.isIdentityService(key) {
+		return login{}, errCognitoToken
+	}
+	from := s.find(p, key)
+	if from == nil {
+		return login{}, errNotSupported
+	}
+	return s.verifyUserPool(ctx, from, text)
+}
+
+// verifyUserPool verifies an ID token of a user pool.
+func (s *Service) verifyUserPool(ctx context.Context, from *provider, text string) (login, error) {
+	ours := func(issuer string) bool {
+		id, ok := s.UserPools.PoolOfIssuer(issuer)
+		return ok && id == from.id
+	}
+	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (token.PublicKey, error) {
+		if !ours(u.Issuer()) {
+			return token.PublicKey{}, errIssuer
+		}
+		keys, err := s.UserPools.VerificationKeys(ctx, from.id)
+		if err != nil {
+			return token.PublicKey{}, err
+		}
+		for _, k := range keys {
+			if k.ID == u.KeyID() {
+				return k, nil
+			}
+		}
+		return token.PublicKey{}, token.ErrKeyNotFound
+	})
+	if err != nil {
+		return login{}, loginError(err)
+	}
+	if iss, _ := claims.String("iss"); !ours(iss) { // a remembered token may be of another pool
+		return login{}, errIssuer
+	}
+	if err := claims.CheckNotBefore(s.Now(), skew); err != nil {
+		return login{}, loginError(err)
+	}
+	audience, ok := claims.String("aud")
+	if !ok {
+		return login{}, errMissingClaim("aud")
+	}
+	subject, ok := claims.String("sub")
+	if !ok || subject == "" {
+		return login{}, errMissingClaim("sub")
+	}
+	if use, _ := claims.String("token_use"); use != "id" {
+		return login{}, errNotIDToken
+	}
+	i := slices.IndexFunc(from.clients, func(c api.CognitoIdentityProvider) bool { return *c.ClientId == audience })
+	if i < 0 {
+		return login{}, errNotSupported
+	}
+	c := from.clients[i]
+	origin, _ := claims.String("origin_jti")
+	if *c.ServerSideTokenCheck {
+		issued, _ := claims.Int("iat")
+		err := s.UserPools.CheckSession(ctx, from.id, subject, origin, time.Unix(issued, 0))
+		var ended *awsapi.Error
+		if errors.As(err, &ended) && !ended.Fault {
+			return login{}, errEnded.With(err)
+		} else if err != nil {
+			return login{}, err
+		}
+	}
+	return login{
+		provider: from.id, subject: subject, name: *c.ProviderName,
+		amr:     []string{*c.ProviderName, *c.ProviderName + ":CognitoSignIn:" + subject},
+		mapping: from.id + ":" + audience, claim: claims.Get, userSub: subject, originJTI: origin,
+	}, nil
+}
+
+// loginError words why a token was not accepted.
+func loginError(err error) error {
+	var expired *token.ExpiredError
+	var claim *token.ClaimError
+	switch {
+	case errors.Is(err, api.ErrNotAuthorized):
+		return err
+	case errors.As(err, &expired):
+		return errNotAuthorized("Invalid login token. Token expired: %d >= %d", expired.Expires, expired.Now)
+	case errors.As(err, &claim):
+		return errMissingClaim(claim.Claim)
+	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrNotYetValid):
+		return errNotIDToken.With(err)
+	case errors.Is(err, token.ErrAlgorithm), errors.Is(err, token.ErrSignature), errors.Is(err, token.ErrKeyNotFound):
+		return errUnverified.With(err)
+	}
+	return err
+}
+
+// developerPrefix begins the canonical form of developer providers; no other provider has a colon after this word.
+const developerPrefix = "developer:"
+
+func isDeveloper(provider string) bool { return strings.HasPrefix(provider, developerPrefix) }

@@ -1,0 +1,52 @@
+package identitypool
+
+import (
+	"strings"
+)
+
+// names is the one table of spellings. AWS fixes three spellings of a provider (token issuer, login key, condition key) to
+// its own hosts; here tokens are issued under the installation's own host, every spelling is accepted, and comparisons use
+// the canonical form: the id of the user pool.
+type names struct {
+	host string // public host, port and path: the public URL without its scheme
+}
+
+func newNames(publicURL string) names {
+	return names{host: withoutScheme(publicURL)}
+}
+
+func withoutScheme(url string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")
+}
+
+// builtIn is how AWS and policies spell this service as an identity provider.
+const builtIn = "cognito-identity.amazonaws.com"
+
+// userPool returns the id of the user pool that a provider name or login key means.
+func (n names) userPool(spelling string) (id string, ok bool) {
+	spelling = withoutScheme(spelling)
+	i := strings.LastIndexByte(spelling, '/')
+	if i < 0 {
+		return "", false
+	}
+	host, id := spelling[:i], spelling[i+1:]
+	region, name, ok := strings.Cut(id, "_")
+	if !ok || region == "" || name == "" {
+		return "", false
+	}
+	switch host {
+	case n.host, "cognito-idp." + region + ".amazonaws.com", "cognito-idp." + region + ".amazonaws.com.cn":
+		return id, true
+	}
+	return "", false
+}
+
+// isIdentityService reports whether a login key means this service itself, whose tokens are developer tokens.
+func (n names) isIdentityService(key string) bool {
+	key = withoutScheme(key)
+	if key == n.host+"/identity" || key == builtIn {
+		return true
+	}
+	region, ok := strings.CutPrefix(key, "cognito-identity.")
+	return ok && (strings.HasSuffix(region, ".amazonaws.com") || strings.HasSuffix(region, ".amazonaws.com.cn"))
+}

@@ -1,0 +1,187 @@
+// Package identitypool is Cognito identity pools: it turns a verified login, or none, into a lasting identity, and an
+// identity into temporary credentials of an IAM role or into an OpenID token that STS takes.
+//
+// A login is a token of a user pool of this installation, really verified. Its provider may be spelled as AWS spells it
+// (cognito-idp.{region}.amazonaws.com/{poolId}) or by this installation's own host; both are one provider (see names.go).
+// Tokens are issued under this installation's own host, {public-url}/identity.
+//
+// The operations are those of the Amazon Cognito Federated Identities API Reference.
+package identitypool
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	api "usher/internal/api/cognitoidentity"
+	"usher/internal/arn"
+	"usher/internal/awsapi"
+	"usher/internal/db"
+	"usher/internal/seal"
+	"usher/internal/sts"
+	"usher/internal/token"
+)
+
+// Schema holds the migrations.
+//
+//go:embed schema/*.sql
+var Schema embed.FS
+
+// Config is what a Service needs.
+type Config struct {
+	DB         *db.DB
+	Seal       *seal.Keyring
+	Signer     *token.Signer
+	Issuer     CredentialIssuer
+	UserPools  UserPools
+	Authorizer awsapi.Authorizer // asked for iam:PassRole
+	Region     string
+	PublicURL  string // without a trailing slash
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// CredentialIssuer gives temporary credentials of a role whose trust policy agrees; *sts.Service.
+type CredentialIssuer interface {
+	AssumeWebIdentity(context.Context, sts.WebIdentity) (sts.Credentials, error)
+}
+
+// UserPools is what is asked of user pools; *userpool.Service.
+type UserPools interface {
+	// PoolOfIssuer returns the user pool whose tokens have the issuer.
+	PoolOfIssuer(issuer string) (poolID string, ok bool)
+	// VerificationKeys returns the keys of a pool's tokens.
+	VerificationKeys(ctx context.Context, poolID string) ([]token.PublicKey, error)
+	// CheckSession refuses a sign-in that has ended: the user is gone, disabled or signed out, or the token revoked.
+	CheckSession(ctx context.Context, poolID, sub, originJTI string, issued time.Time) error
+}
+
+// Service serves identity pools.
+type Service struct {
+	Config
+	names    names
+	pools    *db.Cache[string, *pool]
+	verified *token.VerifiedCache
+	keyBox   *seal.Box
+	keys     []*token.KeyPair // the first signs
+}
+
+var _ api.Service = (*Service)(nil)
+
+// New returns the service; it makes the first signing key where there is none.
+func New(ctx context.Context, c Config) (*Service, error) {
+	s := &Service{
+		Config:   c,
+		names:    newNames(c.PublicURL),
+		pools:    db.NewCache[string, *pool](c.DB, "identity pools", 10_000),
+		verified: token.NewVerifiedCache(50_000),
+		keyBox:   c.Seal.Box("identity-keys"),
+	}
+	return s, s.loadKeys(ctx)
+}
+
+// API is the service as awsapi serves it.
+func (s *Service) API() *awsapi.Service {
+	return &awsapi.Service{Name: "cognito-identity", Protocol: api.Protocol, Operations: api.Operations(s), Targets: s.targets}
+}
+
+// targets says what a signed operation touches (Service Authorization Reference, Amazon Cognito Identity).
+func (s *Service) targets(ctx context.Context, op string, in any) ([]awsapi.Target, error) {
+	switch in := in.(type) {
+	case *api.CreateIdentityPoolInput:
+		return []awsapi.Target{{Resource: "*", Keys: requestTags(in.IdentityPoolTags)}}, nil
+	case *api.TagResourceInput:
+		return s.poolTargets(ctx, idOfARN(*in.ResourceArn), requestTags(in.Tags))
+	case *api.UntagResourceInput:
+		return s.poolTargets(ctx, idOfARN(*in.ResourceArn), map[string][]string{"aws:TagKeys": in.TagKeys})
+	case *api.ListTagsForResourceInput:
+		return s.poolTargets(ctx, idOfARN(*in.ResourceArn), nil)
+	case *api.DeleteIdentityPoolInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.DescribeIdentityPoolInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.IdentityPool:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.GetIdentityPoolRolesInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.ListIdentitiesInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.DescribeIdentityInput:
+		return s.identityTargets(ctx, *in.IdentityId)
+	case *api.DeleteIdentitiesInput:
+		return nil, nil // decided for each identity
+	}
+	return []awsapi.Target{{Resource: "*"}}, nil
+}
+
+func (s *Service) poolTargets(ctx context.Context, id string, keys map[string][]string) ([]awsapi.Target, error) {
+	caller, _ := awsapi.CallerFrom(ctx)
+	t := awsapi.Target{Resource: s.poolARN(caller.AccountID, id), Keys: map[string][]string{}}
+	for k, v := range keys {
+		t.Keys[k] = v
+	}
+	p, err := s.pool(ctx, id)
+	switch {
+	case errors.Is(err, api.ErrResourceNotFound): // decided as the caller's; the operation then says that it is unknown
+	case err != nil:
+		return nil, err
+	default:
+		t.Resource, t.Account = s.poolARN(p.AccountID, id), p.AccountID
+		for k, v := range p.Settings.IdentityPoolTags {
+			t.Keys["aws:ResourceTag/"+k] = []string{v}
+		}
+	}
+	return []awsapi.Target{t}, nil
+}
+
+// keyPoolARN is the condition key of the operations on an identity, whose resource is "*".
+const keyPoolARN = "cognito-identity:IdentityPoolArn"
+
+func (s *Service) identityTargets(ctx context.Context, id string) ([]awsapi.Target, error) {
+	i, err := s.identity(ctx, s.DB, id)
+	if errors.Is(err, api.ErrResourceNotFound) {
+		return []awsapi.Target{{Resource: "*"}}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	p, err := s.ownPool(ctx, i.PoolID)
+	if errors.Is(err, api.ErrResourceNotFound) {
+		return []awsapi.Target{{Resource: "*"}}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return []awsapi.Target{{Resource: "*", Keys: map[string][]string{keyPoolARN: {s.poolARN(p.AccountID, p.ID)}}}}, nil
+}
+
+func requestTags(tags map[string]string) map[string][]string {
+	if len(tags) == 0 {
+		return nil
+	}
+	keys := map[string][]string{}
+	for k, v := range tags {
+		keys["aws:RequestTag/"+k] = []string{v}
+		keys["aws:TagKeys"] = append(keys["aws:TagKeys"], k)
+	}
+	return keys
+}
+
+func (s *Service) poolARN(account, id string) string {
+	return arn.ARN{Partition: "aws", Service: "cognito-identity", Region: s.Region, AccountID: account, Resource: "identitypool/" + id}.String()
+}
+
+// idOfARN returns the pool id in an ARN, or what cannot be one.
+func idOfARN(text string) string {
+	a, err := arn.Parse(text)
+	id, ok := strings.CutPrefix(a.Resource, "identitypool/")
+	if err != nil || !ok || a.Service != "cognito-identity" {
+		return ""
+	}
+	return id
+}
+
+func timeOf(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func pointer[T any](v T) *T { return &v }
