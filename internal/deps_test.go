@@ -1,0 +1,55 @@
+// Package internal holds the rule of what may import what; docs/architecture.md gives the reasons.
+package internal
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports is the table: a package may import of Usher exactly what stands behind it; imports point down only.
+var imports = map[string]string{
+	"arn": "", "ids": "", "sigv4": "", "srp": "", "seal": "", "token": "",
+	"policy": "arn",
+	"db":     "", "db/dbtest": "db",
+	"awsapi": "arn ids",
+	"notify": "db ids seal",
+	"access": "arn awsapi db policy sigv4",
+
+	"userpool":     "api/cognitoidp arn awsapi db ids notify seal srp token",
+	"iam":          "api/iam arn awsapi db ids policy seal token",
+	"sts":          "access api/sts arn awsapi db iam ids policy seal token",
+	"identitypool": "access api/cognitoidentity arn awsapi db ids seal sts token",
+	"gateway":      "arn awsapi db ids sigv4",
+}
+
+// anything may be imported by these.
+var top = []string{"server", "ushertest"}
+
+func TestImportsPointDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}|{{join .Imports \" \"}}", "usher/internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const prefix = "usher/internal/"
+	for line := range strings.Lines(string(out)) {
+		path, deps, _ := strings.Cut(strings.TrimSpace(line), "|")
+		name := strings.TrimPrefix(path, prefix)
+		if slices.Contains(top, name) || path == "usher/internal" {
+			continue
+		}
+		allowed, ok := imports[name]
+		if strings.HasPrefix(name, "api/") {
+			allowed, ok = "awsapi", true
+		}
+		if !ok {
+			t.Errorf("%s has no line in the table", name)
+		}
+		for dep := range strings.FieldsSeq(deps) {
+			if d, own := strings.CutPrefix(dep, prefix); own && !slices.Contains(strings.Fields(allowed), d) {
+				t.Errorf("%s imports %s", name, d)
+			}
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// readMost is how long the small body of an AWS API request may take to arrive. Objects have no such limit.
+const readMost = 30 * time.Second
+
+// ServeHTTP tells the APIs apart on the one listener: what is not plainly a request of the AWS APIs, a discovery document
+// or Usher's own is a request to S3.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case strings.HasPrefix(path, "/_usher/"): // no bucket name begins with an underscore
+		s.own.ServeHTTP(w, r)
+	case isDiscovery(path) && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions):
+		s.refreshed(s.discovery).ServeHTTP(w, r)
+	case s.isAWS(r):
+		// The deadline is for the connection: it is lifted for what comes next on it.
+		c := http.NewResponseController(w)
+		c.SetReadDeadline(time.Now().Add(readMost))
+		s.refreshed(s.aws).ServeHTTP(w, r)
+		c.SetReadDeadline(time.Time{})
+	default:
+		s.refreshed(s.gateway).ServeHTTP(w, r)
+	}
+}
+
+// refreshed has the caches of this node see every write that was acknowledged before the request.
+func (s *Server) refreshed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.db.Refresh(r.Context()); err != nil {
+			s.log.Error("database cannot be reached", "error", err)
+			http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// isDiscovery: /{user pool id}/.well-known/…, whose underscore no bucket name has, and /identity/.well-known/….
+func isDiscovery(path string) bool {
+	first, rest, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return ok && strings.HasPrefix(rest, ".well-known/") && (first == "identity" || strings.Contains(first, "_"))
+}
+
+// isAWS tells the AWS APIs from S3: by the target header, the service that the signature is for, and without one the
+// form of an unsigned Query or REST-JSON request or its preflight.
+func (s *Server) isAWS(r *http.Request) bool {
+	if r.Header.Get("X-Amz-Target") != "" {
+		return true
+	}
+	if service := scopeService(r); service != "" {
+		return service != "s3"
+	}
+	path := r.URL.Path
+	if strings.HasPrefix(path, "/identitypools") {
+		return true
+	}
+	if path != "/" || s.gateway.VirtualHosted(r.Host) {
+		return false
+	}
+	switch r.Method {
+	case http.MethodPost, http.MethodOptions:
+		return true // S3 has no POST on its root
+	default:
+		return strings.Contains(r.URL.RawQuery, "Action=")
+	}
+}
+
+// scopeService returns the service in the credential scope, "AKID/date/region/service/aws4_request", "" without one.
+func scopeService(r *http.Request) string {
+	credential := ""
+	if auth := r.Header.Get("Authorization"); auth != "" {
+		if _, after, ok := strings.Cut(auth, "Credential="); ok {
+			credential, _, _ = strings.Cut(after, ",")
+		}
+	} else if strings.Contains(r.URL.RawQuery, "X-Amz-Credential=") {
+		credential = r.URL.Query().Get("X-Amz-Credential")
+	}
+	parts := strings.Split(strings.TrimSpace(credential), "/")
+	if len(parts) != 5 {
+		return ""
+	}
+	return parts[3]
+}

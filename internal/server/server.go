@@ -1,0 +1,343 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"usher/internal/access"
+	"usher/internal/api/cognitoidp"
+	iamapi "usher/internal/api/iam"
+	stsapi "usher/internal/api/sts"
+	"usher/internal/awsapi"
+	"usher/internal/db"
+	"usher/internal/gateway"
+	"usher/internal/iam"
+	"usher/internal/identitypool"
+	"usher/internal/notify"
+	"usher/internal/seal"
+	"usher/internal/sts"
+	"usher/internal/token"
+	"usher/internal/userpool"
+)
+
+// Server is a whole Usher without its listeners; an http.Handler.
+type Server struct {
+	cfg       Config
+	publicURL string
+	log       *slog.Logger
+
+	db         *db.DB
+	keys       *seal.Keyring
+	outbox     *notify.Outbox
+	signer     *token.Signer
+	iam        *iam.Service
+	sts        *sts.Service
+	gate       *access.Gate
+	users      *userpool.Service
+	identities *identitypool.Service
+	gateway    *gateway.Gateway
+
+	aws, discovery, own http.Handler
+
+	background sync.WaitGroup
+	stop       context.CancelFunc // ends what runs in the background
+	closers    []func()           // in the order in which they were opened
+}
+
+// New opens what cfg names and wires the services. listen is the address that the listener really has. On a first start
+// it makes the data folder, the keys, the first account and its credentials file.
+func New(ctx context.Context, cfg Config, listen string, log *slog.Logger) (_ *Server, err error) {
+	background, stop := context.WithCancel(context.Background())
+	s := &Server{cfg: cfg, log: log, publicURL: cfg.publicURL(listen), stop: stop}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if s.keys, err = loadKeys(&cfg); err != nil {
+		return nil, err
+	}
+	if s.db, err = db.Open(ctx, db.Config{URL: cfg.Database, Schemas: []db.Schema{
+		{Name: "iam", Files: iam.Schema}, {Name: "userpool", Files: userpool.Schema}, {Name: "identitypool", Files: identitypool.Schema},
+		{Name: "gateway", Files: gateway.Schema}, {Name: "notify", Files: notify.Schema},
+	}}); err != nil {
+		return nil, err
+	}
+	s.opened(func() {
+		if err := s.db.Close(); err != nil {
+			log.Error("closing the database", "error", err)
+		}
+	})
+	if err := s.wire(ctx); err != nil {
+		return nil, err
+	}
+	s.background.Go(func() { s.outbox.Run(background) })
+	s.background.Go(func() {
+		if err := s.iam.Run(background); err != nil && !errors.Is(err, context.Canceled) {
+			log.Error("last use of access keys", "error", err)
+		}
+	})
+	return s, nil
+}
+
+func (s *Server) opened(close func()) { s.closers = append(s.closers, close) }
+
+// wire makes the services, the ones below first.
+func (s *Server) wire(ctx context.Context) error {
+	cfg, now := &s.cfg, time.Now
+	outbox := notify.Outbox{DB: s.db, Box: s.keys.Box("outbox"), Now: now, Log: s.log}
+	if cfg.SMTP != "" {
+		mail, err := s.mail()
+		if err != nil {
+			return err
+		}
+		outbox.Email = mail
+	}
+	s.outbox = notify.New(outbox)
+	s.signer = token.NewSigner(0)
+	s.opened(s.signer.Close)
+
+	s.iam = iam.New(iam.Service{
+		DB: s.db, Box: s.keys.Box("access-keys"), Now: now, AllowLoopbackHTTP: cfg.loopback(),
+		ReservedIssuer: func(url string) bool { return url == s.identityIssuer() },
+	})
+	if err := s.bootstrap(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.sts, err = sts.New(sts.Service{
+		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuer: withoutScheme(s.identityIssuer()), Now: now,
+		Remote: &token.Remote{AllowedNetworks: cfg.privateNetworks(), AllowHTTP: cfg.loopback()},
+	}); err != nil {
+		return err
+	}
+	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now})
+
+	s.users = userpool.New(userpool.Service{
+		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
+	})
+	s.identities, err = identitypool.New(ctx, identitypool.Config{
+		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Region: cfg.Region,
+		PublicURL: s.publicURL, Now: now, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.openGateway(ctx); err != nil {
+		return err
+	}
+
+	s.aws = &awsapi.Server{
+		Authenticator: s.gate, Authorizer: s.gate, Log: s.log,
+		Services: []*awsapi.Service{
+			{Name: "iam", Protocol: iamapi.Protocol, Operations: iamapi.Operations(s.iam), Targets: s.iam.Targets},
+			{Name: "sts", Protocol: stsapi.Protocol, Operations: stsapi.Operations(s.sts), Targets: s.sts.Targets},
+			s.users.API(), s.identities.API(),
+		},
+	}
+	s.discovery = s.discoveryPages()
+	s.own = s.ownPages()
+	return nil
+}
+
+// bootstrap makes the first account and writes its administrator's key where the command line finds it.
+func (s *Server) bootstrap(ctx context.Context) error {
+	key, err := s.iam.Bootstrap(ctx)
+	if err != nil || key == nil {
+		return err
+	}
+	if err := writeNew(s.cfg.CredentialsFile(), []byte(SharedCredentials("default", *key))); err != nil {
+		return fmt.Errorf("the access key of the user admin could not be written (`usher admin-key` makes another): %w", err)
+	}
+	return nil
+}
+
+func (s *Server) mail() (*notify.SMTP, error) {
+	cfg := &s.cfg
+	m := &notify.SMTP{Addr: cfg.SMTP, From: cfg.SMTPFrom, User: cfg.SMTPUser, TLS: cfg.SMTPTLS}
+	if m.From == "" {
+		u, err := url.Parse(s.publicURL)
+		if err != nil {
+			return nil, err
+		}
+		host := u.Hostname()
+		if net.ParseIP(host) != nil {
+			host = "localhost"
+		}
+		m.From = "no-reply@" + host
+	}
+	if cfg.SMTPPasswordFile != "" {
+		text, err := os.ReadFile(cfg.SMTPPasswordFile)
+		if err != nil {
+			return nil, err
+		}
+		m.Password = strings.TrimSpace(string(text))
+	}
+	return m, nil
+}
+
+// openGateway starts the local store, or takes the configured one.
+func (s *Server) openGateway(ctx context.Context) error {
+	cfg := &s.cfg
+	var upstream gateway.Upstream
+	if cfg.S3Upstream == "" {
+		local, stop, err := gateway.StartLocal(ctx, gateway.LocalConfig{DataDir: cfg.Data, Region: cfg.Region, Log: s.log})
+		if err != nil {
+			return err
+		}
+		s.opened(stop)
+		upstream = local
+	} else {
+		text, err := os.ReadFile(cfg.S3CredentialsFile)
+		if err != nil {
+			return err
+		}
+		id, secret, ok := strings.Cut(strings.TrimSpace(string(text)), ":")
+		if !ok || id == "" || secret == "" {
+			return fmt.Errorf("%s: want access-key-id:secret", cfg.S3CredentialsFile)
+		}
+		upstream = gateway.Upstream{URL: cfg.S3Upstream, AccessKeyID: id, SecretAccessKey: secret, Region: cfg.S3Region}
+	}
+	hosts := []string{"localhost"}
+	if u, err := url.Parse(s.publicURL); err == nil && net.ParseIP(u.Hostname()) == nil && u.Hostname() != "localhost" {
+		hosts = append(hosts, u.Hostname())
+	}
+	for host := range strings.SplitSeq(cfg.S3Hosts, ",") {
+		if host = strings.TrimSpace(host); host != "" {
+			hosts = append(hosts, host)
+		}
+	}
+	var err error
+	s.gateway, err = gateway.New(gateway.Config{
+		Upstream: upstream, DB: s.db, Credentials: s.gate, Authorizer: s.gate, Region: cfg.Region, Hosts: hosts, CORSOrigins: []string{"*"}, Log: s.log, Now: time.Now,
+	})
+	if err == nil {
+		s.opened(s.gateway.Close)
+	}
+	return err
+}
+
+// identityIssuer is the iss of identity pools' tokens.
+func (s *Server) identityIssuer() string { return s.publicURL + "/identity" }
+
+func withoutScheme(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	return rest
+}
+
+// localIssuers gives STS the keys of the tokens that this server issues, without the network.
+type localIssuers struct{ *Server }
+
+// LocalIssuer implements sts.LocalIssuers.
+func (s localIssuers) LocalIssuer(ctx context.Context, iss string) (sts.LocalIssuer, bool, error) {
+	if iss == s.identityIssuer() {
+		keys, err := s.identities.VerificationKeys(ctx)
+		return sts.LocalIssuer{Kind: sts.IdentityPoolIssuer, Keys: keys}, true, err
+	}
+	pool, ok := s.users.PoolOfIssuer(iss)
+	if !ok {
+		return sts.LocalIssuer{}, false, nil
+	}
+	keys, err := s.users.VerificationKeys(ctx, pool)
+	if errors.Is(err, cognitoidp.ErrResourceNotFound) {
+		return sts.LocalIssuer{}, false, nil
+	}
+	return sts.LocalIssuer{Kind: sts.UserPoolIssuer, Keys: keys}, true, err
+}
+
+func (s *Server) discoveryPages() http.Handler {
+	users, identities := s.users.Discovery(), s.identities.Discovery()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/identity/") {
+			identities.ServeHTTP(w, r)
+		} else {
+			users.ServeHTTP(w, r)
+		}
+	})
+}
+
+// Close ends what runs in the background, then closes everything, the last opened first.
+func (s *Server) Close() {
+	s.stop()
+	s.background.Wait()
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
+
+const (
+	headerMost  = 10 * time.Second // how long the head of a request may take to arrive
+	idleMost    = 2 * time.Minute
+	stopMost    = 30 * time.Second // how long requests under way may take when the server stops
+	headerBytes = 64 << 10
+)
+
+// Run serves until ctx ends, then lets what is under way finish. It says on out where things are.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) error {
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	s, err := New(ctx, cfg, listener.Addr().String(), log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	controlListener, closeControl, err := listenControl(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer closeControl()
+
+	public := &http.Server{Handler: s, ReadHeaderTimeout: headerMost, IdleTimeout: idleMost, MaxHeaderBytes: headerBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	control := &http.Server{Handler: s.control(), ReadHeaderTimeout: headerMost}
+	failed := make(chan error, 2)
+	go func() { failed <- public.Serve(listener) }()
+	go func() { failed <- control.Serve(controlListener) }()
+	s.greet(out)
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		log.Info("stopping")
+	}
+	stop, cancel := context.WithTimeout(context.Background(), stopMost)
+	defer cancel()
+	return errors.Join(err, public.Shutdown(stop), control.Shutdown(stop))
+}
+
+// greet says where the server is, where the credentials are, and what is relaxed.
+func (s *Server) greet(out io.Writer) {
+	fmt.Fprintf(out, "usher %s\n  endpoint     %s\n  region       %s\n  data         %s\n  credentials  %s (IAM user admin)\n",
+		Version, s.publicURL, s.cfg.Region, s.cfg.Data, s.cfg.CredentialsFile())
+	if s.cfg.loopback() {
+		fmt.Fprintf(out, "  relaxed, because only this machine can reach the listener: http:// issuers on loopback addresses are accepted as OIDC providers\n")
+	}
+	if s.cfg.OutboundPrivate {
+		fmt.Fprintf(out, "  relaxed by --outbound-private: keys of OIDC issuers are fetched from private addresses too\n")
+	}
+	if s.cfg.SMTP == "" {
+		where := "`usher inbox`"
+		if s.cfg.loopback() {
+			where += " or " + s.publicURL + "/_usher/inbox"
+		}
+		fmt.Fprintf(out, "  no mail server: codes and invitations are kept for %s\n", where)
+	}
+	fmt.Fprintf(out, "  try          eval \"$(usher env)\"; aws sts get-caller-identity    or    usher demo\n")
+}
