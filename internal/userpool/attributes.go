@@ -249,6 +249,9 @@ func (p *pool) missingRequired(u *user) []string {
 // checkValue checks a value against the type, the constraints and the format of an attribute.
 func checkValue(a *cognitoidp.SchemaAttributeType, value string) error {
 	name := *a.Name
+	if strings.Contains(value, "\x00") {
+		return errSchema(name + ": Attribute value must not contain a null character")
+	}
 	switch *a.AttributeDataType {
 	case typeNumber:
 		n := number(value)

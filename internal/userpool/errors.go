@@ -157,6 +157,7 @@ func errRequiredDelete(name string) *awsapi.Error {
 // Pools, clients, groups, tags.
 var (
 	errGroupNotFound      = cognitoidp.ErrResourceNotFound.Msg("Group not found.")
+	errDescription        = cognitoidp.ErrInvalidParameter.Msg("The description must not contain a null character.")
 	errGroupExists        = cognitoidp.ErrGroupExists.Msg("A group with the name already exists.")
 	errPaginationToken    = cognitoidp.ErrInvalidParameter.Msg("Invalid pagination token")
 	errDeletionProtection = cognitoidp.ErrInvalidParameter.Msg("The user pool cannot be deleted because deletion protection is activated. Deletion protection must be inactivated first.")

@@ -3,6 +3,7 @@ package userpool
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/db"
@@ -12,6 +13,9 @@ import (
 func (s *Service) CreateGroup(ctx context.Context, in *cognitoidp.CreateGroupRequest) (*cognitoidp.CreateGroupResponse, error) {
 	p, err := s.ownPool(ctx, *in.UserPoolId)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkDescription(in.Description); err != nil {
 		return nil, err
 	}
 	now := s.now()
@@ -42,6 +46,14 @@ func (s *Service) CreateGroup(ctx context.Context, in *cognitoidp.CreateGroupReq
 		return nil, err
 	}
 	return &cognitoidp.CreateGroupResponse{Group: wireGroup(&g)}, nil
+}
+
+// checkDescription refuses what PostgreSQL cannot store.
+func checkDescription(text *string) error {
+	if strings.Contains(deref(text), "\x00") {
+		return errDescription
+	}
+	return nil
 }
 
 // group returns a group of the pool.
@@ -76,6 +88,9 @@ func (s *Service) GetGroup(ctx context.Context, in *cognitoidp.GetGroupRequest) 
 func (s *Service) UpdateGroup(ctx context.Context, in *cognitoidp.UpdateGroupRequest) (*cognitoidp.UpdateGroupResponse, error) {
 	p, err := s.ownPool(ctx, *in.UserPoolId)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkDescription(in.Description); err != nil {
 		return nil, err
 	}
 	var g *group

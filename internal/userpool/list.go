@@ -171,7 +171,9 @@ func parseFilter(text string) (filter, error) {
 	if _, ok := filterColumns[f.attr]; !ok {
 		return f, errSearchAttribute(f.attr)
 	}
-	f.value = value.String()
+	if f.value = value.String(); strings.Contains(f.value, "\x00") {
+		return f, errFilter("the value contains a null character")
+	}
 	return f, nil
 }
 

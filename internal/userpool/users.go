@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
@@ -12,6 +13,9 @@ import (
 
 // findUser returns the user whom a name means: a username, an alias, or a sub. One statement.
 func (s *Service) findUser(ctx context.Context, q db.Querier, p *pool, name string) (*user, error) {
+	if strings.Contains(name, "\x00") {
+		return nil, errUserNotFound // PostgreSQL refuses to compare with it
+	}
 	key := p.key(name)
 	query := `SELECT ` + userColumns + ` FROM users u WHERE u.pool_id = $1 AND u.username_key = $2`
 	args := []any{p.ID, key}
