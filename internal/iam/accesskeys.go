@@ -179,16 +179,15 @@ func (s *Service) Used(id, service, region string, at time.Time) {
 // usedEvery is how often the last uses are written: a crash forgets at most that much.
 const usedEvery = time.Minute
 
-// Run writes down when access keys were used, until ctx ends, and then once more.
+// Run writes down when access keys were used, until ctx ends, and then once more. What could not be written is tried again
+// the next time; the error is that of the last time.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(usedEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := s.FlushUsed(ctx); err != nil && ctx.Err() == nil {
-				return err
-			}
+			_ = s.FlushUsed(ctx) // what is pending stays so
 		case <-ctx.Done():
 			return s.FlushUsed(context.WithoutCancel(ctx))
 		}

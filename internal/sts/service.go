@@ -120,9 +120,9 @@ func (s *Service) issue(b *bearer, lifetime time.Duration, atLeast *int32) (*iss
 		return nil, tooLarge(b, percent(grants, maxGrants))
 	}
 	if atLeast != nil {
-		want := int(*atLeast)/4*3 - s.box.Overhead()
-		if n := want - len(payload) - 3; n > 0 { // number and length of the field
-			payload = appendField(payload, fieldPadding, make([]byte, n))
+		size := (int(*atLeast)+3)/4*3 - s.box.Overhead() // of the payload
+		if missing := size - len(payload); missing > 0 {
+			payload = appendField(payload, fieldPadding, make([]byte, max(missing-1-uvarintLen(missing), 0)))
 		}
 	}
 	id := ids.SessionKey(b.account)

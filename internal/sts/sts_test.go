@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 PackedPolicySize is what older clients read
+
 package sts_test
 
 import (
@@ -578,6 +580,29 @@ func TestTokenIsBound(t *testing.T) {
 	w.shift.Store(int64(time.Hour))
 	if _, err := w.sts.Credential(w.ctx(), *one.AccessKeyId, *one.SessionToken); !errors.Is(err, awsapi.ErrExpiredToken) {
 		t.Errorf("after an hour: %v", err)
+	}
+}
+
+// TestTokenSize: a client may ask for a long token, to try what it takes.
+func TestTokenSize(t *testing.T) {
+	w := start(t, sqlite(t))
+	a := w.key(w.a)
+	for _, n := range []int32{0, 100, 300, 301, 302, 303, 500, 4093, 4096} {
+		out := must(a.GetSessionToken(w.ctx(), &sdksts.GetSessionTokenInput{MinimumSessionTokenSize: &n}))(t)
+		size := len(*out.Credentials.SessionToken)
+		if size < int(n) || size > max(int(n)+8, 300) || int(*out.SessionTokenSize) != size || int(*out.SessionTokenUtilization) != (100*size+4095)/4096 {
+			t.Errorf("asked for %d: %d, said %d, %d%%", n, size, *out.SessionTokenSize, *out.SessionTokenUtilization)
+		}
+		must(w.temp(out.Credentials).GetCallerIdentity(w.ctx(), nil))(t)
+	}
+	role := w.role(a, "app", `{"Effect":"Allow","Principal":{"AWS":"`+w.a.Account+`"},"Action":["sts:AssumeRole","sts:TagSession"]}`, "")
+	var tags []types.Tag
+	for i := range 50 {
+		tags = append(tags, stsTags(fmt.Sprintf("key-%d", i), fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i)}))+fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i), 1})))...)
+	}
+	_, err := a.AssumeRole(w.ctx(), &sdksts.AssumeRoleInput{RoleArn: role, RoleSessionName: aws.String("s1"), Tags: tags})
+	if got := failure(err); !strings.HasPrefix(got, "PackedPolicyTooLarge: Packed size of session tags consumes 1") || !strings.HasSuffix(got, "% of allotted space.") {
+		t.Error(got)
 	}
 }
 
