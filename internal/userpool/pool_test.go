@@ -555,3 +555,37 @@ func TestTargets(t *testing.T) {
 		t.Error("the ARN of a role is taken for a pool's")
 	}
 }
+
+// TestQuotas fills tables up to the quotas by hand.
+func TestQuotas(t *testing.T) {
+	ts := newTestServerSQLite(t)
+	app := ts.newApp(t)
+	ctx := t.Context()
+	numbers := func(n int) string {
+		return fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < %d)`, n)
+	}
+	err := ts.DB.Tx(ctx, func(tx *db.Tx) error {
+		for _, statement := range []string{
+			`INSERT INTO user_pools ` + numbers(maxPools) + ` SELECT 'eu-central-1_' || i, account_id, name, 0, 0, 1, doc FROM n, user_pools WHERE id = $1`,
+			`INSERT INTO user_pool_clients ` + numbers(maxClients) + ` SELECT 'c' || i, pool_id, name, 0, 0, 1, doc, secrets FROM n, user_pool_clients WHERE pool_id = $1`,
+			`INSERT INTO user_groups ` + numbers(maxGroups+1) + ` SELECT $1, 'g' || i, NULL, NULL, NULL, 0, 0 FROM n`,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, app.pool); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = ts.sdk.CreateUserPool(ctx, &cip.CreateUserPoolInput{PoolName: aws.String("p")})
+	wantError(t, "one pool more", err, "LimitExceededException", "")
+	_, err = ts.sdk.CreateUserPoolClient(ctx, &cip.CreateUserPoolClientInput{UserPoolId: &app.pool, ClientName: aws.String("c")})
+	wantError(t, "one client more", err, "LimitExceededException", "")
+	_, err = ts.sdk.CreateGroup(ctx, &cip.CreateGroupInput{UserPoolId: &app.pool, GroupName: aws.String("g")})
+	wantError(t, "one group more", err, "LimitExceededException", "")
+	if _, err := ts.client(otherAccount).CreateUserPool(ctx, &cip.CreateUserPoolInput{PoolName: aws.String("p")}); err != nil {
+		t.Errorf("another account: %v", err)
+	}
+}

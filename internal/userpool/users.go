@@ -469,7 +469,7 @@ func (s *Service) AdminDisableUser(ctx context.Context, in *cognitoidp.AdminDisa
 // AdminUpdateUserAttributes sets attributes of a user; an empty value deletes one. A new e-mail address or phone number is
 // verified by a code, unless the request says that it is verified.
 func (s *Service) AdminUpdateUserAttributes(ctx context.Context, in *cognitoidp.AdminUpdateUserAttributesRequest) (*cognitoidp.AdminUpdateUserAttributesResponse, error) {
-	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, p *pool, u *user) error {
+	err := s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, p *pool, u *user) error {
 		values, err := p.readAttributes(in.UserAttributes, nil, u)
 		if err != nil {
 			return err
@@ -485,6 +485,10 @@ func (s *Service) AdminUpdateUserAttributes(ctx context.Context, in *cognitoidp.
 		}
 		return nil
 	})
+	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
+		err = cognitoidp.ErrTooManyRequests.Msg("%s", errAttemptLimit.Message) // this operation has no LimitExceededException
+	}
+	return nil, err
 }
 
 // AdminDeleteUserAttributes deletes attributes of a user.

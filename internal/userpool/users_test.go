@@ -270,6 +270,12 @@ func TestAdminAttributes(t *testing.T) {
 		if sent := ts.outbox.take(); len(sent) != 0 {
 			t.Errorf("sent %+v", sent)
 		}
+		for i := range 4 {
+			if err := app.adminUpdate(t, "ann", "email", fmt.Sprint(i, "@example.com")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantError(t, "a sixth code within an hour", app.adminUpdate(t, "ann", "email", "x@example.com"), "TooManyRequestsException", "Attempt limit exceeded, please try after some time.")
 		wantError(t, "sub", app.adminUpdate(t, "ann", "sub", "x"), "InvalidParameterException", "user.sub: Attribute cannot be updated. (changing an immutable attribute)")
 		remove := func(names ...string) error {
 			_, err := ts.sdk.AdminDeleteUserAttributes(ctx, &cip.AdminDeleteUserAttributesInput{UserPoolId: &app.pool, Username: aws.String("ann"), UserAttributeNames: names})
