@@ -49,6 +49,7 @@ type world struct {
 	sts   *sts.Service
 	gate  *access.Gate
 	url   string
+	ring  *seal.Keyring
 	a, b  *iam.KeyPair
 	local *localIssuers
 	shift atomic.Int64 // of the clock
@@ -58,12 +59,22 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.shift.Lo
 
 func start(t testing.TB, open func(...db.Schema) *db.DB) *world {
 	t.Helper()
-	ring, err := seal.Parse(seal.Generate())
-	if err != nil {
+	w := node(t, open(db.Schema{Name: "iam", Files: iam.Schema}), must(seal.Parse(seal.Generate()))(t))
+	var err error
+	if w.a, err = w.iam.Bootstrap(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, local: &localIssuers{}}
-	d := open(db.Schema{Name: "iam", Files: iam.Schema})
+	if w.b, err = w.iam.CreateAccount(context.Background(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// node is a server over a database that others may use too.
+func node(t testing.TB, d *db.DB, ring *seal.Keyring) *world {
+	t.Helper()
+	var err error
+	w := &world{t: t, local: &localIssuers{}, ring: ring}
 	w.iam = iam.New(iam.Service{DB: d, Box: ring.Box("iam/access-key"), Now: w.now, AllowLoopbackHTTP: true})
 	w.sts, err = sts.New(sts.Service{IAM: w.iam, DB: d, Keys: ring, Now: w.now, Local: w.local, IdentityIssuer: "id.example.org/identity",
 		Remote: &token.Remote{AllowHTTP: true, Now: w.now}})
@@ -83,12 +94,6 @@ func start(t testing.TB, open func(...db.Schema) *db.DB) *world {
 	}))
 	t.Cleanup(web.Close)
 	w.url = web.URL
-	if w.a, err = w.iam.Bootstrap(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	if w.b, err = w.iam.CreateAccount(context.Background(), "b"); err != nil {
-		t.Fatal(err)
-	}
 	return w
 }
 
@@ -379,6 +384,36 @@ func TestSession(t *testing.T) {
 			t.Errorf("after the role was made anew: %s", got)
 		}
 	})
+}
+
+// TestRevocationOnAnotherNode: what one node has acknowledged counts for the next request on any.
+func TestRevocationOnAnotherNode(t *testing.T) {
+	url := dbtest.Postgres(t)
+	one := start(t, func(s ...db.Schema) *db.DB { return dbtest.Open(t, url, s...) })
+	two := node(t, dbtest.Open(t, url, db.Schema{Name: "iam", Files: iam.Schema}), one.ring)
+	a := one.key(one.a)
+	role := one.role(a, "app", `{"Effect":"Allow","Principal":{"AWS":"`+one.a.Account+`"},"Action":"sts:AssumeRole"}`, `{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}`)
+	creds := must(a.AssumeRole(one.ctx(), &sdksts.AssumeRoleInput{RoleArn: role, RoleSessionName: aws.String("s1")}))(t).Credentials
+	s := two.temp(creds)
+	for range 20 {
+		must(s.IAM.ListUsers(one.ctx(), nil))(t)
+		must(a.IAM.DeleteRolePolicy(one.ctx(), &sdkiam.DeleteRolePolicyInput{RoleName: aws.String("app"), PolicyName: aws.String("app")}))(t)
+		if _, err := s.IAM.ListUsers(one.ctx(), nil); !strings.HasPrefix(failure(err), "AccessDenied") {
+			t.Fatalf("the other node still allows: %s", failure(err))
+		}
+		must(a.IAM.PutRolePolicy(one.ctx(), &sdkiam.PutRolePolicyInput{RoleName: aws.String("app"), PolicyName: aws.String("app"), PolicyDocument: document(`{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}`)}))(t)
+	}
+	must(a.IAM.DeleteRolePolicy(one.ctx(), &sdkiam.DeleteRolePolicyInput{RoleName: aws.String("app"), PolicyName: aws.String("app")}))(t)
+	must(a.IAM.DeleteRole(one.ctx(), &sdkiam.DeleteRoleInput{RoleName: aws.String("app")}))(t)
+	if _, err := s.GetCallerIdentity(one.ctx(), nil); failure(err) != invalidToken {
+		t.Errorf("after the role was deleted: %s", failure(err))
+	}
+	other := two.key(one.b)
+	must(other.GetCallerIdentity(one.ctx(), nil))(t)
+	must(one.key(one.b).IAM.UpdateAccessKey(one.ctx(), &sdkiam.UpdateAccessKeyInput{AccessKeyId: &one.b.AccessKeyID, Status: iamtypes.StatusTypeInactive}))(t)
+	if _, err := other.GetCallerIdentity(one.ctx(), nil); failure(err) != invalidToken {
+		t.Errorf("with an inactive key: %s", failure(err))
+	}
 }
 
 // TestTrustFollowsTheUser: a user who is deleted and made anew is not the one who was trusted.
