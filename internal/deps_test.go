@@ -12,7 +12,7 @@ import (
 var imports = map[string]string{
 	"arn": "", "ids": "", "sigv4": "", "srp": "", "seal": "", "token": "",
 	"policy": "arn",
-	"db":     "", "db/dbtest": "db",
+	"db":     "", "db/dbtest": "db ids", "policy/catalog": "",
 	"awsapi": "arn ids",
 	"notify": "db ids seal",
 	"access": "arn awsapi db policy sigv4",

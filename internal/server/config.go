@@ -91,6 +91,15 @@ func (c *Config) settings() []setting {
 	}
 }
 
+// SettingNames are the names of all settings.
+func SettingNames() []string {
+	var names []string
+	for _, s := range new(Config).settings() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 // Flags registers every setting on fs; Load reads what was set.
 func (c *Config) Flags(fs *flag.FlagSet) {
 	for _, s := range c.settings() {

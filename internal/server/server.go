@@ -90,7 +90,26 @@ func New(ctx context.Context, cfg Config, listen string, log *slog.Logger) (_ *S
 			log.Error("last use of access keys", "error", err)
 		}
 	})
+	s.background.Go(func() { s.sweep(background) })
 	return s, nil
+}
+
+// sweepEvery is how often what has expired is deleted.
+const sweepEvery = 5 * time.Minute
+
+func (s *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.users.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("deleting what has expired", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func (s *Server) opened(close func()) { s.closers = append(s.closers, close) }
