@@ -6,7 +6,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X usher/internal/server.Version=$(VERSION)
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: run build test test-go test-scripts lint vuln generate bench deps clean
+.PHONY: run build test test-go test-oracle test-scripts lint generate bench deps clean
 
 run: build
 	./bin/usher serve
@@ -18,10 +18,14 @@ build:
 	cd usher-s3 && go build -trimpath -ldflags '-s -w' -o ../bin/usher-s3 .
 
 # Everything: linters, all Go tests with the race detector on both databases, the scripts with real clients.
-test: deps lint build test-go test-scripts
+test: deps lint build test-go test-oracle test-scripts
 
 test-go:
 	./test/run-go.sh
+
+# The policy engine against an independent simulator, in a process of its own.
+test-oracle:
+	./test/policy-oracle/run.sh
 
 test-scripts: build
 	./test/run-scripts.sh

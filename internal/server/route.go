@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"usher/internal/access"
 )
 
 // readMost is how long the small body of an AWS API request may take to arrive. Objects have no such limit.
@@ -21,7 +23,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// The deadline is for the connection: it is lifted for what comes next on it.
 		c := http.NewResponseController(w)
 		c.SetReadDeadline(time.Now().Add(readMost))
-		s.refreshed(s.aws).ServeHTTP(w, r)
+		s.refreshed(s.aws).ServeHTTP(w, r.WithContext(access.WithRequest(r.Context(), r)))
 		c.SetReadDeadline(time.Time{})
 	default:
 		s.refreshed(s.gateway).ServeHTTP(w, r)
