@@ -3,6 +3,7 @@ package sigv4
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,21 @@ func target(r *http.Request) (path, query string) {
 	}
 	path, query, _ = strings.Cut(t, "?")
 	return path, query
+}
+
+// isTarget says whether net/http found the same path and query in the target of a received request. Services work by
+// r.URL: were "http:/?Action=A&x=://host/?Action=B" taken apart in two ways, a signature of B would do A.
+func isTarget(r *http.Request, path, query string) bool {
+	if r.URL == nil || r.RequestURI == "" {
+		return true
+	}
+	if path != r.URL.Path {
+		decoded, err := url.PathUnescape(path)
+		if err != nil || decoded != r.URL.Path {
+			return false
+		}
+	}
+	return query == r.URL.RawQuery
 }
 
 // appendCanonicalRequest sets s.buf to the canonical request.

@@ -121,7 +121,10 @@ func Parse(r *http.Request, opts Options) (*Request, error) {
 		opts.MaxSkew = DefaultMaxSkew
 	}
 	q := &Request{r: r}
-	_, rawQuery := target(r)
+	path, rawQuery := target(r)
+	if !isTarget(r, path, rawQuery) {
+		return nil, fail(Incomplete, "The request target is not valid.")
+	}
 	inHeader, inQuery := len(r.Header["Authorization"]) > 0, hasQueryAuth(rawQuery)
 	var credential string
 	var err error

@@ -355,8 +355,10 @@ func TestSDK(t *testing.T) {
 		want   Kind
 	}{
 		{"method", func(r *http.Request) { r.Method = "DELETE" }, Mismatch},
-		{"path", func(r *http.Request) { r.RequestURI = "/x" + r.RequestURI }, Mismatch},
-		{"query", func(r *http.Request) { r.RequestURI += "&acl" }, Mismatch},
+		{"path", func(r *http.Request) { retarget(r, "/x"+r.RequestURI) }, Mismatch},
+		{"query", func(r *http.Request) { retarget(r, r.RequestURI+"&acl") }, Mismatch},
+		{"path that services see", func(r *http.Request) { r.URL.Path = "/x" + r.URL.Path }, Incomplete},
+		{"query that services see", func(r *http.Request) { r.URL.RawQuery += "&acl" }, Incomplete},
 		{"host", func(r *http.Request) { r.Host = "evil" }, Mismatch},
 		{"signed header", func(r *http.Request) { r.Header.Set("X-Test", "b") }, Mismatch},
 		{"header added", func(r *http.Request) { r.Header.Add("X-Test", "c") }, Mismatch},
@@ -436,6 +438,11 @@ func TestSDK(t *testing.T) {
 			}
 		}
 	}
+}
+
+func retarget(r *http.Request, target string) {
+	r.RequestURI = target
+	r.URL, _ = url.ParseRequestURI(target)
 }
 
 func TestSign(t *testing.T) {
