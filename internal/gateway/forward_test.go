@@ -315,12 +315,20 @@ func TestUpstreamConnections(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int)
 	go func() { done <- f.do(sign(t, "AKIAALICE", "GET", "/box/k", nil).WithContext(ctx)).Code }()
-	<-waiting
+	select {
+	case <-waiting:
+	case status := <-done:
+		t.Fatalf("answered %d before the upstream was asked", status)
+	}
 	cancel()
 	if status := <-done; status != 503 {
 		t.Errorf("cancelled: %d", status)
 	}
-	<-gone
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Error("the upstream is still at work")
+	}
 
 	closes := false
 	upstream.answer = func(w http.ResponseWriter, r *http.Request) {

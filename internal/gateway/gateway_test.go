@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,7 +197,7 @@ func sign(t testing.TB, key, method, target string, body []byte, headers ...stri
 		r = bytes.NewReader(body)
 	}
 	req := httptest.NewRequest(method, "/", r)
-	req.RequestURI = target // as it is, parsable or not
+	setTarget(req, target)
 	req.Host = "127.0.0.1:8080"
 	hash := ""
 	for _, h := range headers {
@@ -218,6 +219,12 @@ func sign(t testing.TB, key, method, target string, body []byte, headers ...stri
 	}
 	sigv4.Sign(req, sigv4.Credentials{AccessKeyID: key, SecretAccessKey: keys[key].secret, SessionToken: keys[key].token}, hash, time.Now(), region, "s3")
 	return req
+}
+
+// setTarget gives a request its target as a server does; one that cannot be parsed leaves no URL.
+func setTarget(r *http.Request, target string) {
+	r.RequestURI = target
+	r.URL, _ = url.ParseRequestURI(target)
 }
 
 func (f *fixture) do(r *http.Request) *httptest.ResponseRecorder {
@@ -515,10 +522,10 @@ func TestAuthenticationErrors(t *testing.T) {
 	}{
 		{"anonymous", sign(t, "", "GET", "/box/a", nil), 403, "AccessDenied", "<Message>Access Denied</Message>"},
 		{"anonymous with overrides", sign(t, "", "GET", "/box/a?response-expires=1", nil), 400, "InvalidRequest", ""},
-		{"other path", get(func(r *http.Request) { r.RequestURI = "/box/b" }), 403, "SignatureDoesNotMatch", "<AWSAccessKeyId>AKIAALICE</AWSAccessKeyId>"},
+		{"other path", get(func(r *http.Request) { setTarget(r, "/box/b") }), 403, "SignatureDoesNotMatch", "<AWSAccessKeyId>AKIAALICE</AWSAccessKeyId>"},
 		{"other method", get(func(r *http.Request) { r.Method = "DELETE" }), 403, "SignatureDoesNotMatch", "<CanonicalRequest>DELETE"},
 		{"other host", get(func(r *http.Request) { r.Host = "box.localhost" }), 403, "SignatureDoesNotMatch", "<StringToSignBytes>41 57 53 34"},
-		{"further query", get(func(r *http.Request) { r.RequestURI += "?versionId=1" }), 403, "SignatureDoesNotMatch", ""},
+		{"further query", get(func(r *http.Request) { setTarget(r, "/box/a?versionId=1") }), 403, "SignatureDoesNotMatch", ""},
 		{"unsigned x-amz header", get(func(r *http.Request) { r.Header.Set("X-Amz-Acl", "public-read") }), 403, "AccessDenied", "<HeadersNotSigned>x-amz-acl</HeadersNotSigned>"},
 		{"unknown key", get(func(r *http.Request) {
 			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "AKIAALICE", "AKIANOBODY", 1))
@@ -530,7 +537,7 @@ func TestAuthenticationErrors(t *testing.T) {
 			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), "/s3/", "/sts/", 1))
 		}), 400, "AuthorizationHeaderMalformed", ""},
 		{"version 2", get(func(r *http.Request) { r.Header.Set("Authorization", "AWS AKIA:xyz") }), 400, "InvalidRequest", "AWS4-HMAC-SHA256"},
-		{"two mechanisms", get(func(r *http.Request) { r.RequestURI += "?X-Amz-Signature=1" }), 400, "InvalidArgument", "Only one auth mechanism"},
+		{"two mechanisms", get(func(r *http.Request) { setTarget(r, "/box/a?X-Amz-Signature=1") }), 400, "InvalidArgument", "Only one auth mechanism"},
 		{"old", get(func(r *http.Request) {
 			sigv4.Sign(r, sigv4.Credentials{AccessKeyID: "AKIAALICE", SecretAccessKey: "alice-secret"}, sigv4.EmptyHash, time.Now().Add(-time.Hour), region, "s3")
 		}), 403, "RequestTimeTooSkewed", "<MaxAllowedSkewMilliseconds>900000</MaxAllowedSkewMilliseconds>"},
