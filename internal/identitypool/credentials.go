@@ -23,7 +23,7 @@ func (s *Service) GetId(ctx context.Context, in *api.GetIdInput) (*api.GetIdResp
 	if in.AccountId != nil && *in.AccountId != p.AccountID {
 		return nil, errNotAuthorized("The identity pool is not one of account %s.", *in.AccountId)
 	}
-	logins, err := s.verify(ctx, p, in.Logins)
+	logins, err := s.verify(ctx, p, in.Logins, false)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,12 @@ func (s *Service) GetOpenIdToken(ctx context.Context, in *api.GetOpenIdTokenInpu
 	if !*p.Settings.AllowClassicFlow {
 		return nil, api.ErrInvalidParameter.Msg("Basic (classic) flow is not enabled, please use enhanced flow.")
 	}
-	logins, err := s.verify(ctx, p, in.Logins)
+	for key := range in.Logins {
+		if from := s.find(p, key); from != nil && from.kind == samlKind {
+			return nil, api.ErrInvalidParameter.Msg("Basic (classic) flow is not supported with SAML, please use enhanced flow.")
+		}
+	}
+	logins, err := s.verify(ctx, p, in.Logins, false)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +87,11 @@ func (s *Service) GetOpenIdToken(ctx context.Context, in *api.GetOpenIdTokenInpu
 	if err != nil {
 		return nil, err
 	}
-	text, err := s.issue(ctx, p, id, amr(logins), nil, openIDTokenLife)
+	tags, err := s.sessionTags(p, logins)
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.issue(ctx, p, id, amr(logins), tags, openIDTokenLife)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +111,7 @@ func (s *Service) GetCredentialsForIdentity(ctx context.Context, in *api.GetCred
 	if err != nil {
 		return nil, err
 	}
-	logins, err := s.verify(ctx, p, in.Logins)
+	logins, err := s.verify(ctx, p, in.Logins, true)
 	if err != nil {
 		return nil, err
 	}
@@ -114,9 +123,14 @@ func (s *Service) GetCredentialsForIdentity(ctx context.Context, in *api.GetCred
 	if err != nil {
 		return nil, err
 	}
+	tags, err := s.sessionTags(p, logins)
+	if err != nil {
+		return nil, err
+	}
 	w := sts.WebIdentity{
 		RoleARN: role, SessionName: sessionName, Provider: builtIn, Duration: sessionLife, IdentityID: id, AccountID: p.AccountID,
 		Keys: map[string][]string{builtIn + ":aud": {p.ID}, builtIn + ":sub": {id}, builtIn + ":amr": amr(logins)},
+		Tags: tags,
 	}
 	if len(logins) == 0 {
 		w.Policy, w.PolicyARNs = guestPolicy, []string{guestPolicyARN}

@@ -175,7 +175,7 @@ func (s *Service) UnlinkIdentity(ctx context.Context, in *api.UnlinkIdentityInpu
 	if err != nil {
 		return err
 	}
-	logins, err := s.verify(ctx, p, in.Logins)
+	logins, err := s.verify(ctx, p, in.Logins, true)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (s *Service) UnlinkIdentity(ctx context.Context, in *api.UnlinkIdentityInpu
 		} else if id, ok := s.names.userPool(name); ok {
 			remove = append(remove, id)
 		} else {
-			return api.ErrInvalidParameter.Msg("Please provide a valid public provider")
+			return errNotPublic
 		}
 	}
 	return s.DB.Tx(ctx, func(tx *db.Tx) error {

@@ -6,28 +6,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	api "usher/internal/api/cognitoidentity"
 	"usher/internal/awsapi"
 	"usher/internal/token"
 )
-
-// kind is a kind of identity provider.
-type kind int
-
-const (
-	userPoolKind kind = iota
-)
-
-// provider is an identity provider that a pool accepts logins of.
-type provider struct {
-	kind    kind
-	id      string // canonical, as logins are stored: the user pool's id
-	name    string // as the pool spells it
-	clients []api.CognitoIdentityProvider
-}
 
 // login is one verified entry of a Logins map.
 type login struct {
@@ -39,8 +23,9 @@ type login struct {
 	amr       []string // what follows "authenticated" in amr
 	mapping   string   // canonical key of its role mapping
 	claim     func(name string) (json.RawMessage, bool)
-	userSub   string // of a user pool's user
-	originJTI string // of the sign-in
+	tags      map[string]string // session tags that a developer gave
+	userSub   string            // of a user pool's user
+	originJTI string            // of the sign-in
 }
 
 func errNotAuthorized(format string, args ...any) *awsapi.Error {
@@ -53,6 +38,8 @@ var (
 	errIssuer       = errNotAuthorized("Invalid login token. Issuer doesn't match providerName")
 	errNotIDToken   = errNotAuthorized("Invalid login token. Not a valid OpenId Connect identity token.")
 	errUnverified   = errNotAuthorized("Invalid login token. Couldn't verify signed token.")
+	errNotServed    = errNotAuthorized("Logins of this identity provider are not supported.")
+	errNotPublic    = api.ErrInvalidParameter.Msg("Please provide a valid public provider")
 	errEnded        = errNotAuthorized("Invalid login token. Token is not valid anymore.")
 )
 
@@ -63,18 +50,9 @@ func errMissingClaim(name string) error {
 // skew is the grace that clocks of others get.
 const skew = 5 * time.Minute
 
-// find returns the provider that a login key or provider name means; nil if the pool has none of it.
-func (s *Service) find(p *pool, key string) *provider {
-	if id, ok := s.names.userPool(key); ok {
-		if found := p.providers[id]; found != nil {
-			return found
-		}
-	}
-	return p.providers[withoutScheme(key)]
-}
-
 // verify verifies each login of a request against the pool; one bad login fails all. They come in the order of their keys.
-func (s *Service) verify(ctx context.Context, p *pool, logins map[string]string) ([]login, error) {
+// Tokens of this service itself count only where developers' are asked for.
+func (s *Service) verify(ctx context.Context, p *pool, logins map[string]string, developers bool) ([]login, error) {
 	if len(logins) == 0 {
 		return nil, nil
 	}
@@ -83,7 +61,7 @@ func (s *Service) verify(ctx context.Context, p *pool, logins map[string]string)
 	}
 	verified := make([]login, 0, len(logins))
 	for _, key := range slices.Sorted(maps.Keys(logins)) {
-		l, err := s.verifyOne(ctx, p, key, logins[key])
+		l, err := s.verifyOne(ctx, p, key, logins[key], developers)
 		if err != nil {
 			awsapi.Annotate(ctx, "login_refused", key)
 			return nil, err
@@ -96,19 +74,47 @@ func (s *Service) verify(ctx context.Context, p *pool, logins map[string]string)
 	return verified, nil
 }
 
-func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string) (login, error) {
+func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string, developers bool) (login, error) {
 	if s.names.isIdentityService(key) {
-		return login{}, errCognitoToken
+		if !developers {
+			return login{}, errCognitoToken
+		}
+		return s.verifyDeveloperToken(p, text)
 	}
 	from := s.find(p, key)
-	if from == nil {
+	switch {
+	case from == nil && p.Settings.DeveloperProviderName != nil && *p.Settings.DeveloperProviderName == key:
+		return login{}, errNotPublic
+	case from == nil:
 		return login{}, errNotSupported
 	}
-	return s.verifyUserPool(ctx, from, text)
+	switch from.kind {
+	case userPoolKind:
+		return s.verifyUserPool(ctx, from, text)
+	case googleKind:
+		return s.verifyPublicOIDC(ctx, from, s.Endpoints.Google, text)
+	case appleKind:
+		return s.verifyPublicOIDC(ctx, from, s.Endpoints.Apple, text)
+	case facebookKind:
+		return s.verifyFacebook(ctx, from, text)
+	case amazonKind:
+		return s.verifyAmazon(ctx, from, text)
+	case oidcKind:
+		return s.verifyOIDC(ctx, p, from, text)
+	}
+	return login{}, errNotServed.With(errors.New("logins of " + from.name + " are not served"))
 }
 
 // verifyUserPool verifies an ID token of a user pool.
 func (s *Service) verifyUserPool(ctx context.Context, from *provider, text string) (login, error) {
+	// Asked for first, and each time: a remembered token of a user pool that is gone is worth nothing.
+	keys, err := s.UserPools.VerificationKeys(ctx, from.id)
+	var unknown *awsapi.Error
+	if errors.As(err, &unknown) && !unknown.Fault {
+		return login{}, errNotSupported.With(err)
+	} else if err != nil {
+		return login{}, err
+	}
 	ours := func(issuer string) bool {
 		id, ok := s.UserPools.PoolOfIssuer(issuer)
 		return ok && id == from.id
@@ -116,10 +122,6 @@ func (s *Service) verifyUserPool(ctx context.Context, from *provider, text strin
 	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (token.PublicKey, error) {
 		if !ours(u.Issuer()) {
 			return token.PublicKey{}, errIssuer
-		}
-		keys, err := s.UserPools.VerificationKeys(ctx, from.id)
-		if err != nil {
-			return token.PublicKey{}, err
 		}
 		for _, k := range keys {
 			if k.ID == u.KeyID() {
@@ -155,8 +157,11 @@ func (s *Service) verifyUserPool(ctx context.Context, from *provider, text strin
 	c := from.clients[i]
 	origin, _ := claims.String("origin_jti")
 	if *c.ServerSideTokenCheck {
-		issued, _ := claims.Int("iat")
-		err := s.UserPools.CheckSession(ctx, from.id, subject, origin, time.Unix(issued, 0))
+		since, ok := claims.Int("auth_time")
+		if !ok {
+			since, _ = claims.Int("iat")
+		}
+		err := s.UserPools.CheckSession(ctx, from.id, subject, origin, time.Unix(since, 0))
 		var ended *awsapi.Error
 		if errors.As(err, &ended) && !ended.Fault {
 			return login{}, errEnded.With(err)
@@ -189,8 +194,3 @@ func loginError(err error) error {
 	}
 	return err
 }
-
-// developerPrefix begins the canonical form of developer providers; no other provider has a colon after this word.
-const developerPrefix = "developer:"
-
-func isDeveloper(provider string) bool { return strings.HasPrefix(provider, developerPrefix) }

@@ -22,9 +22,10 @@ type pool struct {
 }
 
 type poolDoc struct {
-	Settings     api.IdentityPool // as DescribeIdentityPool answers it
-	Roles        map[string]string
-	RoleMappings map[string]api.RoleMapping
+	Settings      api.IdentityPool // as DescribeIdentityPool answers it
+	Roles         map[string]string
+	RoleMappings  map[string]api.RoleMapping
+	PrincipalTags map[string]principalTags // by canonical provider
 }
 
 type poolRow struct {
@@ -56,22 +57,6 @@ func (s *Service) pool(ctx context.Context, id string) (*pool, error) {
 		return nil, errPoolNotFound(id)
 	}
 	return p, err
-}
-
-// providersOf are the providers of a pool by the canonical form of their login keys.
-func (s *Service) providersOf(settings *api.IdentityPool) map[string]*provider {
-	all := map[string]*provider{}
-	for _, c := range settings.CognitoIdentityProviders {
-		id, ok := s.names.userPool(*c.ProviderName)
-		if !ok {
-			continue // the public URL was another
-		}
-		if all[id] == nil {
-			all[id] = &provider{kind: userPoolKind, id: id, name: *c.ProviderName}
-		}
-		all[id].clients = append(all[id].clients, c)
-	}
-	return all
 }
 
 // ownPool returns a pool of the caller's account; another account's is unknown to it.
@@ -123,7 +108,7 @@ func (s *Service) CreateIdentityPool(ctx context.Context, in *api.CreateIdentity
 		OpenIdConnectProviderARNs: in.OpenIdConnectProviderARNs, CognitoIdentityProviders: in.CognitoIdentityProviders,
 		SamlProviderARNs: in.SamlProviderARNs, IdentityPoolTags: in.IdentityPoolTags,
 	}
-	if err := s.complete(&settings, caller.AccountID); err != nil {
+	if err := s.complete(ctx, &settings, caller.AccountID); err != nil {
 		return nil, err
 	}
 	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
@@ -146,7 +131,7 @@ func (s *Service) CreateIdentityPool(ctx context.Context, in *api.CreateIdentity
 }
 
 // complete puts in the defaults and checks what the model's constraints do not.
-func (s *Service) complete(p *api.IdentityPool, account string) error {
+func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account string) error {
 	if p.AllowClassicFlow == nil {
 		p.AllowClassicFlow = pointer(false)
 	}
@@ -174,14 +159,21 @@ func (s *Service) complete(p *api.IdentityPool, account string) error {
 			c.ServerSideTokenCheck = pointer(false)
 		}
 	}
-	for _, list := range []struct {
-		arns []string
-		kind string
-	}{{p.OpenIdConnectProviderARNs, "oidc-provider/"}, {p.SamlProviderARNs, "saml-provider/"}} {
-		for _, text := range list.arns {
-			if a, err := arn.Parse(text); err != nil || a.Service != "iam" || a.AccountID != account || !strings.HasPrefix(a.Resource, list.kind) {
-				return api.ErrNotAuthorized.Msg("Identity provider %s is not valid for account %s", text, account)
-			}
+	for key := range p.SupportedLoginProviders {
+		if _, ok := public[key]; !ok {
+			return errNotPublic
+		}
+	}
+	for _, text := range p.OpenIdConnectProviderARNs {
+		if _, err := s.oidc(ctx, account, text); errors.Is(err, db.ErrNotFound) {
+			return errNotAuthorized("Identity provider %s is not valid for account %s", text, account)
+		} else if err != nil {
+			return err
+		}
+	}
+	for _, text := range p.SamlProviderARNs {
+		if a, err := arn.Parse(text); err != nil || a.Service != "iam" || a.AccountID != account || !strings.HasPrefix(a.Resource, "saml-provider/") {
+			return errNotAuthorized("Identity provider %s is not valid for account %s", text, account)
 		}
 	}
 	return nil
@@ -200,7 +192,7 @@ func (s *Service) DescribeIdentityPool(ctx context.Context, in *api.DescribeIden
 func (s *Service) UpdateIdentityPool(ctx context.Context, in *api.IdentityPool) (*api.IdentityPool, error) {
 	caller, _ := awsapi.CallerFrom(ctx)
 	settings := *in
-	if err := s.complete(&settings, caller.AccountID); err != nil {
+	if err := s.complete(ctx, &settings, caller.AccountID); err != nil {
 		return nil, err
 	}
 	doc, err := s.change(ctx, *in.IdentityPoolId, func(doc *poolDoc) error {

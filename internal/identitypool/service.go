@@ -1,14 +1,17 @@
 // Package identitypool is Cognito identity pools: it turns a verified login, or none, into a lasting identity, and an
 // identity into temporary credentials of an IAM role or into an OpenID token that STS takes.
 //
-// A login is a token of a user pool of this installation, really verified. Its provider may be spelled as AWS spells it
+// A login is a token of a user pool of this installation, of an OpenID Connect provider registered in IAM or of a public
+// provider, really verified, or the word of a backend that signs its call. A user pool may be spelled as AWS spells it
 // (cognito-idp.{region}.amazonaws.com/{poolId}) or by this installation's own host; both are one provider (see names.go).
-// Tokens are issued under this installation's own host, {public-url}/identity.
+// Tokens are issued under this installation's own host, {public-url}/identity. SAML and Twitter providers can be configured;
+// their logins are refused.
 //
 // The operations are those of the Amazon Cognito Federated Identities API Reference.
 package identitypool
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -32,12 +35,16 @@ var Schema embed.FS
 
 // Config is what a Service needs.
 type Config struct {
-	DB         *db.DB
-	Seal       *seal.Keyring
-	Signer     *token.Signer
-	Issuer     CredentialIssuer
-	UserPools  UserPools
-	Authorizer awsapi.Authorizer // asked for iam:PassRole
+	DB        *db.DB
+	Seal      *seal.Keyring
+	Signer    *token.Signer
+	Issuer    CredentialIssuer
+	UserPools UserPools
+	// OIDC returns the OpenID Connect provider of an account with exactly this issuer, or db.ErrNotFound; nil: there are none.
+	OIDC       func(ctx context.Context, account, issuer string) (*OIDCProvider, error)
+	Remote     *token.Remote     // keys of OpenID Connect providers; nil: of public addresses
+	Endpoints  Endpoints         // of public providers
+	Authorizer awsapi.Authorizer // asked for iam:PassRole, and for each of several identities
 	Region     string
 	PublicURL  string // without a trailing slash
 	Now        func() time.Time
@@ -64,7 +71,8 @@ type Service struct {
 	Config
 	names    names
 	pools    *db.Cache[string, *pool]
-	verified *token.VerifiedCache
+	verified *token.VerifiedCache // of user pools here and of our own
+	foreign  *token.VerifiedCache
 	keyBox   *seal.Box
 	keys     []*token.KeyPair // the first signs
 }
@@ -78,8 +86,18 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		names:    newNames(c.PublicURL),
 		pools:    db.NewCache[string, *pool](c.DB, "identity pools", 10_000),
 		verified: token.NewVerifiedCache(50_000),
+		foreign:  token.NewVerifiedCache(50_000),
 		keyBox:   c.Seal.Box("identity-keys"),
 	}
+	if s.Remote == nil {
+		s.Remote = &token.Remote{Now: s.Now}
+	}
+	if s.Remote.Removed == nil {
+		s.Remote.Removed = s.foreign.RemoveKey
+	}
+	e := &s.Endpoints
+	e.Google, e.Apple = cmp.Or(e.Google, "https://accounts.google.com"), cmp.Or(e.Apple, "https://appleid.apple.com")
+	e.Facebook, e.Amazon = cmp.Or(e.Facebook, "https://graph.facebook.com"), cmp.Or(e.Amazon, "https://api.amazon.com")
 	return s, s.loadKeys(ctx)
 }
 
@@ -108,6 +126,16 @@ func (s *Service) targets(ctx context.Context, op string, in any) ([]awsapi.Targ
 	case *api.GetIdentityPoolRolesInput:
 		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
 	case *api.ListIdentitiesInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.GetOpenIdTokenForDeveloperIdentityInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.GetPrincipalTagAttributeMapInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.LookupDeveloperIdentityInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.MergeDeveloperIdentitiesInput:
+		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
+	case *api.UnlinkDeveloperIdentityInput:
 		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
 	case *api.DescribeIdentityInput:
 		return s.identityTargets(ctx, *in.IdentityId)

@@ -114,24 +114,28 @@ func (s *Service) Discovery() http.Handler {
 // openIDTokenLife is how long the token of GetOpenIdToken is valid.
 const openIDTokenLife = 10 * time.Minute
 
+// claimTags carries session tags (IAM User Guide, "Pass session tags in AWS STS").
+const claimTags = "https://aws.amazon.com/tags"
+
+type principalTagsClaim struct {
+	Tags map[string][]string `json:"principal_tags"`
+}
+
 // issue signs the OpenID token of an identity.
 func (s *Service) issue(ctx context.Context, p *pool, id string, methods []string, tags map[string]string, life time.Duration) (string, error) {
-	type principalTags struct {
-		Tags map[string][]string `json:"principal_tags"`
-	}
 	now := s.Now().Unix()
 	claims := struct {
-		Subject  string         `json:"sub"`
-		Audience string         `json:"aud"`
-		AMR      []string       `json:"amr"`
-		Tags     *principalTags `json:"https://aws.amazon.com/tags,omitempty"`
-		Issuer   string         `json:"iss"`
-		PoolARN  string         `json:"https://cognito-identity.amazonaws.com/identity-pool-arn"`
-		Expires  int64          `json:"exp"`
-		Issued   int64          `json:"iat"`
+		Subject  string              `json:"sub"`
+		Audience string              `json:"aud"`
+		AMR      []string            `json:"amr"`
+		Tags     *principalTagsClaim `json:"https://aws.amazon.com/tags,omitempty"`
+		Issuer   string              `json:"iss"`
+		PoolARN  string              `json:"https://cognito-identity.amazonaws.com/identity-pool-arn"`
+		Expires  int64               `json:"exp"`
+		Issued   int64               `json:"iat"`
 	}{id, p.ID, methods, nil, s.IssuerURL(), s.poolARN(p.AccountID, p.ID), now + int64(life/time.Second), now}
 	if len(tags) > 0 {
-		claims.Tags = &principalTags{map[string][]string{}}
+		claims.Tags = &principalTagsClaim{map[string][]string{}}
 		for k, v := range tags {
 			claims.Tags.Tags[k] = []string{v}
 		}

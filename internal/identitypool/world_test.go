@@ -56,6 +56,8 @@ type world struct {
 	offset  atomic.Int64 // of the clock
 	server  *httptest.Server
 	log     *records
+	// elsewhere are the servers of other identity providers.
+	elsewhere *elsewhere
 
 	admin, nobody *sdk.Client
 	iamAdmin      *sdkiam.Client
@@ -83,14 +85,18 @@ func newWorld(t testing.TB, url string) *world {
 	check(t, err)
 	signer := token.NewSigner(0)
 	t.Cleanup(signer.Close)
-	w.iam = iam.New(iam.Service{DB: w.db, Box: keys.Box("access-keys"), Now: w.now})
+	w.iam = iam.New(iam.Service{DB: w.db, Box: keys.Box("access-keys"), Now: w.now, AllowLoopbackHTTP: true})
 	key, err := w.iam.Bootstrap(ctx)
 	check(t, err)
 	w.account = key.Account
 	issuer, err := sts.New(sts.Service{IAM: w.iam, DB: w.db, Keys: keys, Local: w, IdentityIssuer: "id.example.org/identity", Remote: &token.Remote{}, Now: w.now})
 	check(t, err)
 	gate := access.New(access.Gate{Identities: issuer, DB: w.db, Now: w.now, MaxSkew: 1000 * time.Hour})
-	w.s, err = New(ctx, Config{DB: w.db, Seal: keys, Signer: signer, Issuer: issuer, UserPools: w.users, Authorizer: gate, Region: region,
+	w.elsewhere = newElsewhere(w)
+	t.Cleanup(w.elsewhere.Close)
+	w.s, err = New(ctx, Config{DB: w.db, Seal: keys, Signer: signer, Issuer: issuer, UserPools: w.users, Authorizer: gate, OIDC: w.oidc, Region: region,
+		Remote:    &token.Remote{AllowHTTP: true, Now: w.now},
+		Endpoints: Endpoints{Google: w.elsewhere.URL + "/google", Apple: w.elsewhere.URL + "/apple", Facebook: w.elsewhere.URL + "/facebook", Amazon: w.elsewhere.URL + "/amazon"},
 		PublicURL: publicURL, Now: w.now, Log: slog.New(slog.DiscardHandler)})
 	check(t, err)
 	w.server = httptest.NewServer(&awsapi.Server{
@@ -113,6 +119,11 @@ func newWorld(t testing.TB, url string) *world {
 func (w *world) config(id, secret, session string) aws.Config {
 	return aws.Config{Region: region, BaseEndpoint: &w.server.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, session),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
+}
+
+func (w *world) oidc(ctx context.Context, account, issuer string) (*OIDCProvider, error) {
+	p, err := w.iam.OIDCProvider(ctx, account, issuer)
+	return (*OIDCProvider)(p), err
 }
 
 // LocalIssuer implements sts.LocalIssuers.

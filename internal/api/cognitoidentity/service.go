@@ -30,11 +30,17 @@ type Service interface {
 	GetId(context.Context, *GetIdInput) (*GetIdResponse, error)
 	GetIdentityPoolRoles(context.Context, *GetIdentityPoolRolesInput) (*GetIdentityPoolRolesResponse, error)
 	GetOpenIdToken(context.Context, *GetOpenIdTokenInput) (*GetOpenIdTokenResponse, error)
+	GetOpenIdTokenForDeveloperIdentity(context.Context, *GetOpenIdTokenForDeveloperIdentityInput) (*GetOpenIdTokenForDeveloperIdentityResponse, error)
+	GetPrincipalTagAttributeMap(context.Context, *GetPrincipalTagAttributeMapInput) (*GetPrincipalTagAttributeMapResponse, error)
 	ListIdentities(context.Context, *ListIdentitiesInput) (*ListIdentitiesResponse, error)
 	ListIdentityPools(context.Context, *ListIdentityPoolsInput) (*ListIdentityPoolsResponse, error)
 	ListTagsForResource(context.Context, *ListTagsForResourceInput) (*ListTagsForResourceResponse, error)
+	LookupDeveloperIdentity(context.Context, *LookupDeveloperIdentityInput) (*LookupDeveloperIdentityResponse, error)
+	MergeDeveloperIdentities(context.Context, *MergeDeveloperIdentitiesInput) (*MergeDeveloperIdentitiesResponse, error)
 	SetIdentityPoolRoles(context.Context, *SetIdentityPoolRolesInput) error
+	SetPrincipalTagAttributeMap(context.Context, *SetPrincipalTagAttributeMapInput) (*SetPrincipalTagAttributeMapResponse, error)
 	TagResource(context.Context, *TagResourceInput) (*TagResourceResponse, error)
+	UnlinkDeveloperIdentity(context.Context, *UnlinkDeveloperIdentityInput) error
 	UnlinkIdentity(context.Context, *UnlinkIdentityInput) error
 	UntagResource(context.Context, *UntagResourceInput) (*UntagResourceResponse, error)
 	UpdateIdentityPool(context.Context, *IdentityPool) (*IdentityPool, error)
@@ -52,11 +58,17 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetId", "cognito-identity:GetId", awsapi.Open, s.GetId),
 		awsapi.Op("GetIdentityPoolRoles", "cognito-identity:GetIdentityPoolRoles", awsapi.Signed, s.GetIdentityPoolRoles),
 		awsapi.Op("GetOpenIdToken", "cognito-identity:GetOpenIdToken", awsapi.Open, s.GetOpenIdToken),
+		awsapi.Op("GetOpenIdTokenForDeveloperIdentity", "cognito-identity:GetOpenIdTokenForDeveloperIdentity", awsapi.Signed, s.GetOpenIdTokenForDeveloperIdentity),
+		awsapi.Op("GetPrincipalTagAttributeMap", "cognito-identity:GetPrincipalTagAttributeMap", awsapi.Signed, s.GetPrincipalTagAttributeMap),
 		awsapi.Op("ListIdentities", "cognito-identity:ListIdentities", awsapi.Signed, s.ListIdentities),
 		awsapi.Op("ListIdentityPools", "cognito-identity:ListIdentityPools", awsapi.Signed, s.ListIdentityPools),
 		awsapi.Op("ListTagsForResource", "cognito-identity:ListTagsForResource", awsapi.Signed, s.ListTagsForResource),
+		awsapi.Op("LookupDeveloperIdentity", "cognito-identity:LookupDeveloperIdentity", awsapi.Signed, s.LookupDeveloperIdentity),
+		awsapi.Op("MergeDeveloperIdentities", "cognito-identity:MergeDeveloperIdentities", awsapi.Signed, s.MergeDeveloperIdentities),
 		awsapi.OpNoOutput("SetIdentityPoolRoles", "cognito-identity:SetIdentityPoolRoles", awsapi.Signed, s.SetIdentityPoolRoles),
+		awsapi.Op("SetPrincipalTagAttributeMap", "cognito-identity:SetPrincipalTagAttributeMap", awsapi.Signed, s.SetPrincipalTagAttributeMap),
 		awsapi.Op("TagResource", "cognito-identity:TagResource", awsapi.Signed, s.TagResource),
+		awsapi.OpNoOutput("UnlinkDeveloperIdentity", "cognito-identity:UnlinkDeveloperIdentity", awsapi.Signed, s.UnlinkDeveloperIdentity),
 		awsapi.OpNoOutput("UnlinkIdentity", "cognito-identity:UnlinkIdentity", awsapi.Open, s.UnlinkIdentity),
 		awsapi.Op("UntagResource", "cognito-identity:UntagResource", awsapi.Signed, s.UntagResource),
 		awsapi.Op("UpdateIdentityPool", "cognito-identity:UpdateIdentityPool", awsapi.Signed, s.UpdateIdentityPool),

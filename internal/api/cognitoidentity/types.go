@@ -96,6 +96,21 @@ type GetIdentityPoolRolesResponse struct {
 	RoleMappings   map[string]RoleMapping `json:"RoleMappings,omitzero"`
 }
 
+// GetOpenIdTokenForDeveloperIdentityInput is the shape GetOpenIdTokenForDeveloperIdentityInput.
+type GetOpenIdTokenForDeveloperIdentityInput struct {
+	IdentityPoolId *string           `json:"IdentityPoolId,omitzero"` // required
+	IdentityId     *string           `json:"IdentityId,omitzero"`
+	Logins         map[string]string `json:"Logins,omitzero"` // required
+	PrincipalTags  map[string]string `json:"PrincipalTags,omitzero"`
+	TokenDuration  *int64            `json:"TokenDuration,omitzero"`
+}
+
+// GetOpenIdTokenForDeveloperIdentityResponse is the shape GetOpenIdTokenForDeveloperIdentityResponse.
+type GetOpenIdTokenForDeveloperIdentityResponse struct {
+	IdentityId *string `json:"IdentityId,omitzero"`
+	Token      *string `json:"Token,omitzero" sensitive:"true"`
+}
+
 // GetOpenIdTokenInput is the shape GetOpenIdTokenInput.
 type GetOpenIdTokenInput struct {
 	IdentityId *string           `json:"IdentityId,omitzero"` // required
@@ -106,6 +121,20 @@ type GetOpenIdTokenInput struct {
 type GetOpenIdTokenResponse struct {
 	IdentityId *string `json:"IdentityId,omitzero"`
 	Token      *string `json:"Token,omitzero" sensitive:"true"`
+}
+
+// GetPrincipalTagAttributeMapInput is the shape GetPrincipalTagAttributeMapInput.
+type GetPrincipalTagAttributeMapInput struct {
+	IdentityPoolId       *string `json:"IdentityPoolId,omitzero"`       // required
+	IdentityProviderName *string `json:"IdentityProviderName,omitzero"` // required
+}
+
+// GetPrincipalTagAttributeMapResponse is the shape GetPrincipalTagAttributeMapResponse.
+type GetPrincipalTagAttributeMapResponse struct {
+	IdentityPoolId       *string           `json:"IdentityPoolId,omitzero"`
+	IdentityProviderName *string           `json:"IdentityProviderName,omitzero"`
+	UseDefaults          *bool             `json:"UseDefaults,omitzero"`
+	PrincipalTags        map[string]string `json:"PrincipalTags,omitzero"`
 }
 
 // IdentityDescription is the shape IdentityDescription.
@@ -173,12 +202,41 @@ type ListTagsForResourceResponse struct {
 	Tags map[string]string `json:"Tags,omitzero"`
 }
 
+// LookupDeveloperIdentityInput is the shape LookupDeveloperIdentityInput.
+type LookupDeveloperIdentityInput struct {
+	IdentityPoolId          *string `json:"IdentityPoolId,omitzero"` // required
+	IdentityId              *string `json:"IdentityId,omitzero"`
+	DeveloperUserIdentifier *string `json:"DeveloperUserIdentifier,omitzero"`
+	MaxResults              *int32  `json:"MaxResults,omitzero"`
+	NextToken               *string `json:"NextToken,omitzero"`
+}
+
+// LookupDeveloperIdentityResponse is the shape LookupDeveloperIdentityResponse.
+type LookupDeveloperIdentityResponse struct {
+	IdentityId                  *string  `json:"IdentityId,omitzero"`
+	DeveloperUserIdentifierList []string `json:"DeveloperUserIdentifierList,omitzero"`
+	NextToken                   *string  `json:"NextToken,omitzero"`
+}
+
 // MappingRule is the shape MappingRule.
 type MappingRule struct {
 	Claim     *string `json:"Claim,omitzero"`     // required
 	MatchType *string `json:"MatchType,omitzero"` // required
 	Value     *string `json:"Value,omitzero"`     // required
 	RoleARN   *string `json:"RoleARN,omitzero"`   // required
+}
+
+// MergeDeveloperIdentitiesInput is the shape MergeDeveloperIdentitiesInput.
+type MergeDeveloperIdentitiesInput struct {
+	SourceUserIdentifier      *string `json:"SourceUserIdentifier,omitzero"`      // required
+	DestinationUserIdentifier *string `json:"DestinationUserIdentifier,omitzero"` // required
+	DeveloperProviderName     *string `json:"DeveloperProviderName,omitzero"`     // required
+	IdentityPoolId            *string `json:"IdentityPoolId,omitzero"`            // required
+}
+
+// MergeDeveloperIdentitiesResponse is the shape MergeDeveloperIdentitiesResponse.
+type MergeDeveloperIdentitiesResponse struct {
+	IdentityId *string `json:"IdentityId,omitzero"`
 }
 
 // RoleMapping is the shape RoleMapping.
@@ -200,6 +258,22 @@ type SetIdentityPoolRolesInput struct {
 	RoleMappings   map[string]RoleMapping `json:"RoleMappings,omitzero"`
 }
 
+// SetPrincipalTagAttributeMapInput is the shape SetPrincipalTagAttributeMapInput.
+type SetPrincipalTagAttributeMapInput struct {
+	IdentityPoolId       *string           `json:"IdentityPoolId,omitzero"`       // required
+	IdentityProviderName *string           `json:"IdentityProviderName,omitzero"` // required
+	UseDefaults          *bool             `json:"UseDefaults,omitzero"`
+	PrincipalTags        map[string]string `json:"PrincipalTags,omitzero"`
+}
+
+// SetPrincipalTagAttributeMapResponse is the shape SetPrincipalTagAttributeMapResponse.
+type SetPrincipalTagAttributeMapResponse struct {
+	IdentityPoolId       *string           `json:"IdentityPoolId,omitzero"`
+	IdentityProviderName *string           `json:"IdentityProviderName,omitzero"`
+	UseDefaults          *bool             `json:"UseDefaults,omitzero"`
+	PrincipalTags        map[string]string `json:"PrincipalTags,omitzero"`
+}
+
 // TagResourceInput is the shape TagResourceInput.
 type TagResourceInput struct {
 	ResourceArn *string           `json:"ResourceArn,omitzero"` // required
@@ -208,6 +282,14 @@ type TagResourceInput struct {
 
 // TagResourceResponse is the shape TagResourceResponse.
 type TagResourceResponse struct {
+}
+
+// UnlinkDeveloperIdentityInput is the shape UnlinkDeveloperIdentityInput.
+type UnlinkDeveloperIdentityInput struct {
+	IdentityId              *string `json:"IdentityId,omitzero"`              // required
+	IdentityPoolId          *string `json:"IdentityPoolId,omitzero"`          // required
+	DeveloperProviderName   *string `json:"DeveloperProviderName,omitzero"`   // required
+	DeveloperUserIdentifier *string `json:"DeveloperUserIdentifier,omitzero"` // required
 }
 
 // UnlinkIdentityInput is the shape UnlinkIdentityInput.

@@ -31,7 +31,13 @@ func (x *GetIdInput) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *GetIdentityPoolRolesInput) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *GetOpenIdTokenForDeveloperIdentityInput) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetOpenIdTokenInput) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetPrincipalTagAttributeMapInput) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *IdentityPool) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -46,10 +52,22 @@ func (x *ListIdentityPoolsInput) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *ListTagsForResourceInput) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *LookupDeveloperIdentityInput) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *MergeDeveloperIdentitiesInput) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *SetIdentityPoolRolesInput) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *SetPrincipalTagAttributeMapInput) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *TagResourceInput) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UnlinkDeveloperIdentityInput) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UnlinkIdentityInput) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -129,6 +147,22 @@ func (x *GetIdentityPoolRolesInput) validate(v *awsapi.Validator) {
 	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
 }
 
+func (x *GetOpenIdTokenForDeveloperIdentityInput) validate(v *awsapi.Validator) {
+	v.Required("IdentityPoolId", x.IdentityPoolId != nil, false)
+	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
+	v.String("IdentityId", x.IdentityId, &ruleIdentityId)
+	v.Required("Logins", x.Logins != nil, false)
+	if x.Logins != nil {
+		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
+	}
+	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+	if x.PrincipalTags != nil {
+		v.Size("PrincipalTags", len(x.PrincipalTags), x.PrincipalTags, &rulePrincipalTags)
+	}
+	v.Values("PrincipalTags", x.PrincipalTags, &rulePrincipalTagID, &rulePrincipalTagValue, false)
+	v.Long("TokenDuration", x.TokenDuration, &ruleTokenDuration)
+}
+
 func (x *GetOpenIdTokenInput) validate(v *awsapi.Validator) {
 	v.Required("IdentityId", x.IdentityId != nil, false)
 	v.String("IdentityId", x.IdentityId, &ruleIdentityId)
@@ -136,6 +170,13 @@ func (x *GetOpenIdTokenInput) validate(v *awsapi.Validator) {
 		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
 	}
 	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+}
+
+func (x *GetPrincipalTagAttributeMapInput) validate(v *awsapi.Validator) {
+	v.Required("IdentityPoolId", x.IdentityPoolId != nil, false)
+	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
+	v.Required("IdentityProviderName", x.IdentityProviderName != nil, false)
+	v.String("IdentityProviderName", x.IdentityProviderName, &ruleIdentityProviderName)
 }
 
 func (x *IdentityPool) validate(v *awsapi.Validator) {
@@ -178,6 +219,15 @@ func (x *ListTagsForResourceInput) validate(v *awsapi.Validator) {
 	v.String("ResourceArn", x.ResourceArn, &ruleARNString)
 }
 
+func (x *LookupDeveloperIdentityInput) validate(v *awsapi.Validator) {
+	v.Required("IdentityPoolId", x.IdentityPoolId != nil, false)
+	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
+	v.String("IdentityId", x.IdentityId, &ruleIdentityId)
+	v.String("DeveloperUserIdentifier", x.DeveloperUserIdentifier, &ruleDeveloperUserIdentifier)
+	v.Int("MaxResults", x.MaxResults, &ruleQueryLimit)
+	v.String("NextToken", x.NextToken, &rulePaginationKey)
+}
+
 func (x *MappingRule) validate(v *awsapi.Validator) {
 	v.Required("Claim", x.Claim != nil, false)
 	v.String("Claim", x.Claim, &ruleClaimName)
@@ -187,6 +237,17 @@ func (x *MappingRule) validate(v *awsapi.Validator) {
 	v.String("Value", x.Value, &ruleClaimValue)
 	v.Required("RoleARN", x.RoleARN != nil, false)
 	v.String("RoleARN", x.RoleARN, &ruleARNString)
+}
+
+func (x *MergeDeveloperIdentitiesInput) validate(v *awsapi.Validator) {
+	v.Required("SourceUserIdentifier", x.SourceUserIdentifier != nil, false)
+	v.String("SourceUserIdentifier", x.SourceUserIdentifier, &ruleDeveloperUserIdentifier)
+	v.Required("DestinationUserIdentifier", x.DestinationUserIdentifier != nil, false)
+	v.String("DestinationUserIdentifier", x.DestinationUserIdentifier, &ruleDeveloperUserIdentifier)
+	v.Required("DeveloperProviderName", x.DeveloperProviderName != nil, false)
+	v.String("DeveloperProviderName", x.DeveloperProviderName, &ruleDeveloperProviderName)
+	v.Required("IdentityPoolId", x.IdentityPoolId != nil, false)
+	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
 }
 
 func (x *RoleMapping) validate(v *awsapi.Validator) {
@@ -232,11 +293,33 @@ func (x *SetIdentityPoolRolesInput) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *SetPrincipalTagAttributeMapInput) validate(v *awsapi.Validator) {
+	v.Required("IdentityPoolId", x.IdentityPoolId != nil, false)
+	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
+	v.Required("IdentityProviderName", x.IdentityProviderName != nil, false)
+	v.String("IdentityProviderName", x.IdentityProviderName, &ruleIdentityProviderName)
+	if x.PrincipalTags != nil {
+		v.Size("PrincipalTags", len(x.PrincipalTags), x.PrincipalTags, &rulePrincipalTags)
+	}
+	v.Values("PrincipalTags", x.PrincipalTags, &rulePrincipalTagID, &rulePrincipalTagValue, false)
+}
+
 func (x *TagResourceInput) validate(v *awsapi.Validator) {
 	v.Required("ResourceArn", x.ResourceArn != nil, false)
 	v.String("ResourceArn", x.ResourceArn, &ruleARNString)
 	v.Required("Tags", x.Tags != nil, false)
 	v.Values("Tags", x.Tags, &ruleTagKeysType, &ruleTagValueType, false)
+}
+
+func (x *UnlinkDeveloperIdentityInput) validate(v *awsapi.Validator) {
+	v.Required("IdentityId", x.IdentityId != nil, false)
+	v.String("IdentityId", x.IdentityId, &ruleIdentityId)
+	v.Required("IdentityPoolId", x.IdentityPoolId != nil, false)
+	v.String("IdentityPoolId", x.IdentityPoolId, &ruleIdentityPoolId)
+	v.Required("DeveloperProviderName", x.DeveloperProviderName != nil, false)
+	v.String("DeveloperProviderName", x.DeveloperProviderName, &ruleDeveloperProviderName)
+	v.Required("DeveloperUserIdentifier", x.DeveloperUserIdentifier != nil, false)
+	v.String("DeveloperUserIdentifier", x.DeveloperUserIdentifier, &ruleDeveloperUserIdentifier)
 }
 
 func (x *UnlinkIdentityInput) validate(v *awsapi.Validator) {
@@ -274,6 +357,8 @@ var ruleCognitoIdentityProviderName = awsapi.StringRule{Min: 1, Max: 128, Patter
 
 var ruleDeveloperProviderName = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w._-]+`, `[\w._-]+`)}
 
+var ruleDeveloperUserIdentifier = awsapi.StringRule{Min: 1, Max: 1024}
+
 var ruleIdentityId = awsapi.StringRule{Min: 1, Max: 55, Pattern: awsapi.NewPattern(`[\w-]+:[0-9a-f-]+`, `[\w-]+:[0-9a-f-]+`)}
 
 var ruleIdentityIdList = awsapi.SizeRule{Min: 1, Max: 60}
@@ -298,6 +383,12 @@ var ruleMappingRulesList = awsapi.SizeRule{Min: 1, Max: 400}
 
 var rulePaginationKey = awsapi.StringRule{Min: 1, Max: 65535, Pattern: awsapi.NewPattern(`[\S]+`, `[\S]+`)}
 
+var rulePrincipalTagID = awsapi.StringRule{Min: 1, Max: 128}
+
+var rulePrincipalTagValue = awsapi.StringRule{Min: 1, Max: 256}
+
+var rulePrincipalTags = awsapi.SizeRule{Max: 50}
+
 var ruleQueryLimit = awsapi.NumberRule{Min: 1, HasMin: true, Max: 60, HasMax: true}
 
 var ruleRoleMappingMap = awsapi.SizeRule{Max: 10}
@@ -311,3 +402,5 @@ var ruleRolesMap = awsapi.SizeRule{Max: 2}
 var ruleTagKeysType = awsapi.StringRule{Min: 1, Max: 128}
 
 var ruleTagValueType = awsapi.StringRule{Max: 256}
+
+var ruleTokenDuration = awsapi.NumberRule{Min: 1, HasMin: true, Max: 86400, HasMax: true}

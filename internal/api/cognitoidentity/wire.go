@@ -73,6 +73,24 @@ func (x *GetOpenIdTokenInput) Decode(r *awsapi.Request) {
 func (x *GetOpenIdTokenResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *GetOpenIdTokenForDeveloperIdentityInput) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetOpenIdTokenForDeveloperIdentityResponse) Encode(r *awsapi.Response) {
+	x.encodeJSON(&r.JSON)
+}
+
+// Decode reads the input from a request.
+func (x *GetPrincipalTagAttributeMapInput) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetPrincipalTagAttributeMapResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *ListIdentitiesInput) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -97,9 +115,33 @@ func (x *ListTagsForResourceInput) Decode(r *awsapi.Request) {
 func (x *ListTagsForResourceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *LookupDeveloperIdentityInput) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *LookupDeveloperIdentityResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *MergeDeveloperIdentitiesInput) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *MergeDeveloperIdentitiesResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *SetIdentityPoolRolesInput) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
+
+// Decode reads the input from a request.
+func (x *SetPrincipalTagAttributeMapInput) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *SetPrincipalTagAttributeMapResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *TagResourceInput) Decode(r *awsapi.Request) {
@@ -108,6 +150,11 @@ func (x *TagResourceInput) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *TagResourceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *UnlinkDeveloperIdentityInput) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
 
 // Decode reads the input from a request.
 func (x *UnlinkIdentityInput) Decode(r *awsapi.Request) {
@@ -281,6 +328,28 @@ func (x *GetIdentityPoolRolesInput) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *GetOpenIdTokenForDeveloperIdentityInput) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "IdentityPoolId":
+			x.IdentityPoolId = d.String()
+		case "IdentityId":
+			x.IdentityId = d.String()
+		case "Logins":
+			x.Logins = decodeLoginsMap(d)
+		case "PrincipalTags":
+			x.PrincipalTags = decodePrincipalTags(d)
+		case "TokenDuration":
+			x.TokenDuration = d.Long()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *GetOpenIdTokenInput) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -291,6 +360,22 @@ func (x *GetOpenIdTokenInput) decodeJSON(d *awsapi.JSONDecoder) {
 			x.IdentityId = d.String()
 		case "Logins":
 			x.Logins = decodeLoginsMap(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetPrincipalTagAttributeMapInput) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "IdentityPoolId":
+			x.IdentityPoolId = d.String()
+		case "IdentityProviderName":
+			x.IdentityProviderName = d.String()
 		default:
 			d.Skip()
 		}
@@ -379,6 +464,28 @@ func (x *ListTagsForResourceInput) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *LookupDeveloperIdentityInput) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "IdentityPoolId":
+			x.IdentityPoolId = d.String()
+		case "IdentityId":
+			x.IdentityId = d.String()
+		case "DeveloperUserIdentifier":
+			x.DeveloperUserIdentifier = d.String()
+		case "MaxResults":
+			x.MaxResults = d.Int()
+		case "NextToken":
+			x.NextToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *MappingRule) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -393,6 +500,26 @@ func (x *MappingRule) decodeJSON(d *awsapi.JSONDecoder) {
 			x.Value = d.String()
 		case "RoleARN":
 			x.RoleARN = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *MergeDeveloperIdentitiesInput) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "SourceUserIdentifier":
+			x.SourceUserIdentifier = d.String()
+		case "DestinationUserIdentifier":
+			x.DestinationUserIdentifier = d.String()
+		case "DeveloperProviderName":
+			x.DeveloperProviderName = d.String()
+		case "IdentityPoolId":
+			x.IdentityPoolId = d.String()
 		default:
 			d.Skip()
 		}
@@ -452,6 +579,26 @@ func (x *SetIdentityPoolRolesInput) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *SetPrincipalTagAttributeMapInput) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "IdentityPoolId":
+			x.IdentityPoolId = d.String()
+		case "IdentityProviderName":
+			x.IdentityProviderName = d.String()
+		case "UseDefaults":
+			x.UseDefaults = d.Bool()
+		case "PrincipalTags":
+			x.PrincipalTags = decodePrincipalTags(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *TagResourceInput) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -462,6 +609,26 @@ func (x *TagResourceInput) decodeJSON(d *awsapi.JSONDecoder) {
 			x.ResourceArn = d.String()
 		case "Tags":
 			x.Tags = decodeIdentityPoolTagsType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *UnlinkDeveloperIdentityInput) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "IdentityId":
+			x.IdentityId = d.String()
+		case "IdentityPoolId":
+			x.IdentityPoolId = d.String()
+		case "DeveloperProviderName":
+			x.DeveloperProviderName = d.String()
+		case "DeveloperUserIdentifier":
+			x.DeveloperUserIdentifier = d.String()
 		default:
 			d.Skip()
 		}
@@ -615,6 +782,21 @@ func decodeOIDCProviderList(d *awsapi.JSONDecoder) []string {
 	return list
 }
 
+func decodePrincipalTags(d *awsapi.JSONDecoder) map[string]string {
+	if !d.Object() {
+		return nil
+	}
+	m := map[string]string{}
+	for d.Member() {
+		key := string(d.Name())
+		if d.Null() {
+			continue
+		}
+		m[key] = d.StringValue()
+	}
+	return m
+}
+
 func decodeRoleMappingMap(d *awsapi.JSONDecoder) map[string]RoleMapping {
 	if !d.Object() {
 		return nil
@@ -714,10 +896,29 @@ func (x *GetIdentityPoolRolesResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *GetOpenIdTokenForDeveloperIdentityResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("IdentityId", x.IdentityId)
+	e.String("Token", x.Token)
+	e.End()
+}
+
 func (x *GetOpenIdTokenResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("IdentityId", x.IdentityId)
 	e.String("Token", x.Token)
+	e.End()
+}
+
+func (x *GetPrincipalTagAttributeMapResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("IdentityPoolId", x.IdentityPoolId)
+	e.String("IdentityProviderName", x.IdentityProviderName)
+	e.Bool("UseDefaults", x.UseDefaults)
+	if x.PrincipalTags != nil {
+		e.Key("PrincipalTags")
+		encodePrincipalTags(e, x.PrincipalTags)
+	}
 	e.End()
 }
 
@@ -800,12 +1001,29 @@ func (x *ListTagsForResourceResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *LookupDeveloperIdentityResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("IdentityId", x.IdentityId)
+	if x.DeveloperUserIdentifierList != nil {
+		e.Key("DeveloperUserIdentifierList")
+		encodeDeveloperUserIdentifierList(e, x.DeveloperUserIdentifierList)
+	}
+	e.String("NextToken", x.NextToken)
+	e.End()
+}
+
 func (x *MappingRule) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("Claim", x.Claim)
 	e.String("MatchType", x.MatchType)
 	e.String("Value", x.Value)
 	e.String("RoleARN", x.RoleARN)
+	e.End()
+}
+
+func (x *MergeDeveloperIdentitiesResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("IdentityId", x.IdentityId)
 	e.End()
 }
 
@@ -825,6 +1043,18 @@ func (x *RulesConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.Rules != nil {
 		e.Key("Rules")
 		encodeMappingRulesList(e, x.Rules)
+	}
+	e.End()
+}
+
+func (x *SetPrincipalTagAttributeMapResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("IdentityPoolId", x.IdentityPoolId)
+	e.String("IdentityProviderName", x.IdentityProviderName)
+	e.Bool("UseDefaults", x.UseDefaults)
+	if x.PrincipalTags != nil {
+		e.Key("PrincipalTags")
+		encodePrincipalTags(e, x.PrincipalTags)
 	}
 	e.End()
 }
@@ -851,6 +1081,15 @@ func encodeCognitoIdentityProviderList(e *awsapi.JSONEncoder, list []CognitoIden
 	for i := range list {
 		e.Next()
 		list[i].encodeJSON(e)
+	}
+	e.EndList()
+}
+
+func encodeDeveloperUserIdentifierList(e *awsapi.JSONEncoder, list []string) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		e.StringValue(list[i])
 	}
 	e.EndList()
 }
@@ -918,6 +1157,16 @@ func encodeOIDCProviderList(e *awsapi.JSONEncoder, list []string) {
 		e.StringValue(list[i])
 	}
 	e.EndList()
+}
+
+func encodePrincipalTags(e *awsapi.JSONEncoder, list map[string]string) {
+	e.Begin()
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.MapKey(k)
+		e.StringValue(v)
+	}
+	e.End()
 }
 
 func encodeRoleMappingMap(e *awsapi.JSONEncoder, list map[string]RoleMapping) {
