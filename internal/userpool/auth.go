@@ -245,11 +245,7 @@ func (a *signIn) admit(ctx context.Context, u *user) error {
 		if !a.client.hidesUsers() {
 			return errUserDisabled
 		}
-		invented, err := a.invent(ctx, a.pool, u.Username)
-		if err != nil {
-			return err
-		}
-		u = invented
+		u = a.pool.invent(u.Username)
 	}
 	a.user = u
 	now := a.Now()

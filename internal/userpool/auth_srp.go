@@ -21,13 +21,13 @@ func (a *signIn) startSRP(ctx context.Context) (*outcome, error) {
 	if err := a.identify(ctx, name); err != nil {
 		return nil, err
 	}
-	return a.passwordVerifier(ctx, publicA)
+	return a.passwordVerifier(publicA)
 }
 
 // passwordVerifier makes the challenge PASSWORD_VERIFIER. A user without a verifier gets one that no password fits.
-func (a *signIn) passwordVerifier(ctx context.Context, publicA string) (*outcome, error) {
+func (a *signIn) passwordVerifier(publicA string) (*outcome, error) {
 	u := a.user
-	salt, verifier, err := a.verifierOf(ctx, a.pool, u)
+	salt, verifier, err := a.verifierOf(a.pool, u)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +75,9 @@ func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, a
 	defer leave()
 	u, err := a.userBySub(ctx, a.DB, a.pool, block.Sub)
 	if errors.Is(err, cognitoidp.ErrUserNotFound) {
-		if u, err = a.invent(ctx, a.pool, name); err == nil {
-			u.Sub = block.Sub
-		}
-	}
-	if err != nil {
+		u = a.pool.invent(name)
+		u.Sub = block.Sub
+	} else if err != nil {
 		return err
 	}
 	if err := a.secretHash(name, u.Username); err != nil {
@@ -94,7 +92,7 @@ func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, a
 	if err := a.admit(ctx, u); err != nil {
 		return err
 	}
-	_, verifier, err := a.verifierOf(ctx, a.pool, a.user)
+	_, verifier, err := a.verifierOf(a.pool, a.user)
 	if err != nil {
 		return err
 	}

@@ -789,10 +789,11 @@ func TestAccessTokenAttacks(t *testing.T) {
 	_, access := app.verify(t, *r.AccessToken)
 	header, _ := app.verify(t, *r.AccessToken)
 	idHeader, _ := app.verify(t, *r.IdToken)
-	keys, err := ts.keys(t.Context(), &pool{ID: app.pool})
+	p, err := ts.Service.pool(t.Context(), app.pool)
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := p.keys
 	encode := func(v any) string {
 		b, _ := json.Marshal(v)
 		return base64.RawURLEncoding.EncodeToString(b)

@@ -60,14 +60,10 @@ func (s *Service) spend(ctx context.Context, tx *db.Tx, p *pool, sub string, l l
 // has spent the limit on sending.
 func (s *Service) newCode(ctx context.Context, tx *db.Tx, p *pool, sub string, kind codeKind, to delivery) (string, error) {
 	code, now := ids.Code(), s.Now()
-	k, err := s.keys(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO user_codes (pool_id, sub, purpose, hash, attribute, value, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	_, err := tx.ExecContext(ctx, `INSERT INTO user_codes (pool_id, sub, purpose, hash, attribute, value, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (pool_id, sub, purpose) DO UPDATE SET hash = excluded.hash, attribute = excluded.attribute, value = excluded.value,
 			created = excluded.created, expires = excluded.expires`,
-		p.ID, sub, kind.purpose, k.codeHash(sub, kind, code), to.attribute, to.target, now.UnixMicro(), now.Add(kind.life).UnixMicro())
+		p.ID, sub, kind.purpose, p.keys.codeHash(sub, kind, code), to.attribute, to.target, now.UnixMicro(), now.Add(kind.life).UnixMicro())
 	return code, err
 }
 
@@ -83,10 +79,6 @@ type codeRow struct {
 // refusal is the answer to the caller, and the transaction must commit for the count to hold.
 func (s *Service) takeCode(ctx context.Context, tx *db.Tx, p *pool, sub string, kind codeKind, code string) (from delivery, refusal, err error) {
 	now := s.now()
-	k, err := s.keys(ctx, p)
-	if err != nil {
-		return from, nil, err
-	}
 	row, err := db.One[codeRow](ctx, tx, `SELECT c.hash, COALESCE(c.attribute, ''), COALESCE(c.value, ''), COALESCE(c.expires, 0), COALESCE(r.count, 0)
 		FROM (SELECT 1 AS one) AS o
 		LEFT JOIN user_codes c ON c.pool_id = $1 AND c.sub = $2 AND c.purpose = $3
@@ -98,7 +90,7 @@ func (s *Service) takeCode(ctx context.Context, tx *db.Tx, p *pool, sub string, 
 		return from, errAttemptLimit, nil
 	}
 	live := row.Hash != nil && now < row.Expires
-	if live && subtle.ConstantTimeCompare(row.Hash, k.codeHash(sub, kind, code)) == 1 {
+	if live && subtle.ConstantTimeCompare(row.Hash, p.keys.codeHash(sub, kind, code)) == 1 {
 		return delivery{row.Attribute, row.Value}, nil, dropCode(ctx, tx, p, sub, kind)
 	}
 	refusal = errCodeMismatch

@@ -74,12 +74,7 @@ func (s *Service) document(w http.ResponseWriter, r *http.Request, poolID string
 		s.documentError(w, r, err)
 		return
 	}
-	k, err := s.keys(r.Context(), p)
-	if err != nil {
-		s.documentError(w, r, err)
-		return
-	}
-	body := of(k)
+	body := of(p.keys)
 	h := w.Header()
 	h["Content-Type"] = documentType
 	h["Cache-Control"] = cacheable

@@ -12,7 +12,6 @@ type authState struct {
 	attempts *gate
 	used     *usedBlocks
 	verified *token.VerifiedCache // access tokens
-	keys     *db.Cache[string, *poolKeys]
 }
 
 // verifiedTokens is how many access tokens are remembered as verified, about 1 KiB each.
@@ -25,6 +24,5 @@ func (s *Service) initAuth() {
 		attempts: &gate{names: map[string]*turn{}},
 		used:     newUsedBlocks(s.DB, err != nil),
 		verified: token.NewVerifiedCache(verifiedTokens),
-		keys:     db.NewCache[string, *poolKeys](s.DB, "user pool keys", maxCachedPools),
 	}
 }

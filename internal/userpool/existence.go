@@ -26,33 +26,26 @@ func (s *Service) userOrInvented(ctx context.Context, q db.Querier, p *pool, c *
 	if !c.hidesUsers() {
 		return nil, unknown
 	}
-	return s.invent(ctx, p, name)
+	return p.invent(name), nil
 }
 
 // invent returns the user that stands for a name which nobody has. His name for SRP is the name that was asked for where
 // usernames are names; where they are UUIDs, or the name has the form of an alias, it is one.
-func (s *Service) invent(ctx context.Context, p *pool, name string) (*user, error) {
-	fake, err := s.fake(ctx, p, name)
-	if err != nil {
-		return nil, err
-	}
+func (p *pool) invent(name string) *user {
+	fake := p.fake(name)
 	h := hex.EncodeToString(fake.ID[:])
 	u := &user{userRow: userRow{Key: p.key(name), Username: p.key(name), Status: cognitoidp.UserStatusTypeConfirmed, Enabled: true, Salt: fake.Salt}}
 	u.Sub = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 	if len(p.Settings.UsernameAttributes) > 0 || len(p.Settings.AliasAttributes) > 0 && strings.ContainsAny(name, "@+") {
 		u.Username = u.Sub
 	}
-	return u, nil
+	return u
 }
 
-func (s *Service) fake(ctx context.Context, p *pool, name string) (srp.Fake, error) {
-	k, err := s.keys(ctx, p)
-	if err != nil {
-		return srp.Fake{}, err
-	}
-	fake := srp.NewFake(k.secret, p.ID, p.key(name))
+func (p *pool) fake(name string) srp.Fake {
+	fake := srp.NewFake(p.keys.secret, p.ID, p.key(name))
 	fake.ID[6], fake.ID[8] = fake.ID[6]&0x0f|0x40, fake.ID[8]&0x3f|0x80 // as ids.Sub
-	return fake, nil
+	return fake
 }
 
 // invented reports whether the user exists in no pool.
@@ -60,27 +53,23 @@ func (u *user) invented() bool { return u.PoolID == "" }
 
 // inventedDelivery is where a code for an invented user is said to go: the name itself when it is an address, or else an
 // address made up, by the first attribute of the pool that would be used.
-func (s *Service) inventedDelivery(ctx context.Context, p *pool, name string) (delivery, error) {
+func (p *pool) inventedDelivery(name string) delivery {
 	switch {
 	case strings.Contains(name, "@"):
-		return delivery{attrEmail, name}, nil
+		return delivery{attrEmail, name}
 	case strings.HasPrefix(name, "+"):
-		return delivery{attrPhone, name}, nil
+		return delivery{attrPhone, name}
 	}
-	k, err := s.keys(ctx, p)
-	if err != nil {
-		return delivery{}, err
-	}
-	made := k.mac("delivery", p.key(name))
+	made := p.keys.mac("delivery", p.key(name))
 	if p.autoVerifies(attrPhone) && !p.autoVerifies(attrEmail) {
 		number := []byte("+1")
 		for _, b := range made[2:12] {
 			number = append(number, '0'+b%10)
 		}
-		return delivery{attrPhone, string(number)}, nil
+		return delivery{attrPhone, string(number)}
 	}
 	letter := func(b byte) string { return string(rune('a' + b%26)) }
-	return delivery{attrEmail, letter(made[0]) + "@" + letter(made[1])}, nil
+	return delivery{attrEmail, letter(made[0]) + "@" + letter(made[1])}
 }
 
 // Failed sign-ins of users who exist are counted in their row, those of invented ones beside the other limits: both are
@@ -107,14 +96,4 @@ func (a *signIn) writeInventedFailures(ctx context.Context, tx *db.Tx, u *user, 
 			count = CASE WHEN user_rates.count = $6 AND user_rates.expires = $7 THEN excluded.count ELSE user_rates.count + 1 END`,
 		a.pool.ID, u.Sub, inventedFailures, a.failures+1, now+failuresKept, u.Failures, u.FailedAt+failuresKept)
 	return err
-}
-
-// pretend returns the invented user of a name, and where a code for him is said to go.
-func (s *Service) pretend(ctx context.Context, p *pool, name string) (*user, delivery, error) {
-	u, err := s.invent(ctx, p, name)
-	if err != nil {
-		return nil, delivery{}, err
-	}
-	to, err := s.inventedDelivery(ctx, p, name)
-	return u, to, err
 }

@@ -64,17 +64,16 @@ type keyRow struct {
 	Sealed   []byte
 }
 
-// keys returns the keys of a pool.
-func (s *Service) keys(ctx context.Context, p *pool) (*poolKeys, error) {
-	return s.auth.keys.Get(ctx, p.ID, poolScope(p.ID), func(ctx context.Context) (*poolKeys, error) { return s.readKeys(ctx, p.ID) })
-}
-
 func keyOwner(poolID, kid string) []byte { return []byte(poolID + "/" + kid) }
 
+// readKeys reads the keys of a pool.
 func (s *Service) readKeys(ctx context.Context, poolID string) (*poolKeys, error) {
 	rows, err := db.All[keyRow](ctx, s.DB, `SELECT kid, use, sealed FROM user_pool_keys WHERE pool_id = $1 ORDER BY created`, poolID)
 	if err != nil {
 		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, errPoolNotFound(poolID) // deleted since it was read
 	}
 	k := &poolKeys{}
 	for _, row := range rows {
@@ -108,9 +107,5 @@ func (s *Service) VerificationKeys(ctx context.Context, poolID string) ([]token.
 	if err != nil {
 		return nil, err
 	}
-	k, err := s.keys(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	return []token.PublicKey{k.id.Public(), k.access.Public()}, nil
+	return []token.PublicKey{p.keys.id.Public(), p.keys.access.Public()}, nil
 }

@@ -31,6 +31,7 @@ type pool struct {
 	Settings cognitoidp.UserPoolType
 
 	schema map[string]*cognitoidp.SchemaAttributeType
+	keys   *poolKeys // nil in a pool that was read in a transaction
 }
 
 type poolRow struct {

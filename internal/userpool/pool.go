@@ -16,7 +16,14 @@ func poolScope(id string) string { return "pool/" + id }
 
 // pool returns the pool with that id, of whichever account.
 func (s *Service) pool(ctx context.Context, id string) (*pool, error) {
-	return s.pools.Get(ctx, id, poolScope(id), func(ctx context.Context) (*pool, error) { return readPool(ctx, s.DB, id) })
+	return s.pools.Get(ctx, id, poolScope(id), func(ctx context.Context) (*pool, error) {
+		p, err := readPool(ctx, s.DB, id)
+		if err != nil {
+			return nil, err
+		}
+		p.keys, err = s.readKeys(ctx, id)
+		return p, err
+	})
 }
 
 func readPool(ctx context.Context, q db.Querier, id string) (*pool, error) {

@@ -104,9 +104,7 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 			return err
 		}
 		if _, sends := p.confirmationDelivery(u); c.hidesUsers() && (u.Status != cognitoidp.UserStatusTypeUnconfirmed || !sends) {
-			if u, err = s.invent(ctx, p, *in.Username); err != nil {
-				return err
-			}
+			u = p.invent(*in.Username)
 		} else if u.Status != cognitoidp.UserStatusTypeUnconfirmed {
 			return errNotUnconfirmed(u.Status)
 		}
@@ -155,9 +153,7 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 		switch {
 		case u.Status == cognitoidp.UserStatusTypeUnconfirmed && sends:
 		case c.hidesUsers():
-			if u, to, err = s.pretend(ctx, p, *in.Username); err != nil {
-				return err
-			}
+			u, to = p.invent(*in.Username), p.inventedDelivery(*in.Username)
 		case u.Status != cognitoidp.UserStatusTypeUnconfirmed:
 			return errAlreadyConfirmed
 		default:

@@ -90,10 +90,6 @@ func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g gran
 	if err != nil {
 		return nil, err
 	}
-	keys, err := s.keys(ctx, p)
-	if err != nil {
-		return nil, err
-	}
 	now := s.Now()
 	access := claims{
 		"sub": u.Sub, "iss": s.Issuer(p.ID), "client_id": c.ID, "event_id": g.Event, "token_use": "access", "scope": scopeSignedIn,
@@ -113,7 +109,7 @@ func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g gran
 	for i, t := range []struct {
 		key    *token.KeyPair
 		claims claims
-	}{{keys.access, access}, {keys.id, id}} {
+	}{{p.keys.access, access}, {p.keys.id, id}} {
 		text, err := json.Marshal(t.claims)
 		if err != nil {
 			return nil, err
@@ -271,11 +267,7 @@ func (s *Service) verifyAccessToken(ctx context.Context, text string) (*bearer, 
 		if p, err = s.poolOfIssuer(ctx, u.Issuer()); err != nil {
 			return key, err
 		}
-		keys, err := s.keys(ctx, p)
-		if err != nil {
-			return key, err
-		}
-		if key = keys.access.Public(); u.KeyID() != key.ID {
+		if key = p.keys.access.Public(); u.KeyID() != key.ID {
 			return key, token.ErrKeyNotFound
 		}
 		return key, nil
