@@ -237,7 +237,7 @@ func (g *generator) types() {
 		g.p("type %s struct {", exported(s.Name))
 		for _, mb := range s.Members {
 			tag := fmt.Sprintf(`json:"%s,omitzero"`, mb.Name)
-			if g.Shapes[mb.Shape].Sensitive {
+			if g.sensitive(g.Shapes[mb.Shape]) {
 				tag += ` sensitive:"true"`
 			}
 			note := ""

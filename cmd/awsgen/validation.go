@@ -64,6 +64,17 @@ func (g *generator) needsCheck(name string) bool {
 	return need
 }
 
+// sensitive reports whether a value of s must not be printed: so is a list or map of what must not be. Structures leave
+// out their sensitive members.
+func (g *generator) sensitive(s *shape) bool {
+	for _, r := range []string{s.Elem, s.Key, s.Value} {
+		if r != "" && g.sensitive(g.Shapes[r]) {
+			return true
+		}
+	}
+	return s.Sensitive
+}
+
 func (g *generator) validate(s *shape) {
 	g.p("func (x *%s) validate(v *awsapi.Validator) {", exported(s.Name))
 	for _, mb := range s.Members {
@@ -124,11 +135,11 @@ func (g *generator) validateMap(t *shape, name, field, rule string) {
 	switch {
 	case value.Kind == "str":
 		if ref(key) != "nil" || ref(value) != "nil" {
-			g.p("v.Values(%q, %s, %s, %s, %t)", name, field, ref(key), ref(value), t.Sensitive)
+			g.p("v.Values(%q, %s, %s, %s, %t)", name, field, ref(key), ref(value), g.sensitive(t))
 		}
 		return
 	case ref(key) != "nil":
-		g.p("v.Keys(%q, awsapi.SortedKeys(%s), %s, %s, %t)", name, field, field, ref(key), t.Sensitive)
+		g.p("v.Keys(%q, awsapi.SortedKeys(%s), %s, %s, %t)", name, field, field, ref(key), g.sensitive(t))
 	}
 	if !g.needsCheck(value.Name) {
 		return
@@ -173,7 +184,7 @@ func (g *generator) rule(s *shape) {
 			add("Enum: []string{%s}", strings.Join(list, ", "))
 		}
 	}
-	if s.Sensitive {
+	if g.sensitive(s) {
 		add("Sensitive: true")
 	}
 	g.p("var rule%s = awsapi.%s{%s}\n", exported(s.Name), kind, strings.Join(parts, ", "))

@@ -3,6 +3,7 @@ package awsapi
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,15 @@ func TestAppendMillis(t *testing.T) {
 	}
 }
 
+// deepForm makes as many nodes of a few bytes as a parser lets it.
+var deepForm = func() string {
+	var b strings.Builder
+	for i := range 2000 {
+		b.WriteString("a" + strconv.Itoa(i) + strings.Repeat(".b", 20) + "&")
+	}
+	return b.String()
+}()
+
 func TestForm(t *testing.T) {
 	q, err := ParseForm("Action=X&Tags.member.2.Key=b&Tags.member.1.Key=a%2Bc+d&Tags.member.10.Key=j&Empty=&A=1&A=2&B=TRUE&T=2026-11-21T07:08:55.250Z")
 	if err != nil {
@@ -144,6 +154,9 @@ func TestForm(t *testing.T) {
 	if l := q.Get("Empty").List("member"); l == nil || len(l) != 0 {
 		t.Error("an empty list is absent")
 	}
+	if l, _ := ParseForm("L.member.1=a&L.member.01=b&L.member.%2B1=c&L.member.0=d&L.member.-1=e"); len(l.Get("L").List("member")) != 1 {
+		t.Error("an element has two numbers")
+	}
 	if q.Get("None").List("member") != nil || q.Get("None").Get("X").Int() != nil {
 		t.Error("an absent parameter is there")
 	}
@@ -153,7 +166,12 @@ func TestForm(t *testing.T) {
 	if q.Get("B").Int(); q.Err() == nil {
 		t.Error("TRUE is no number")
 	}
-	for _, bad := range []string{"a=%", "%zz=1", "a=%ff", strings.Repeat("a.", 30) + "=1", strings.Repeat("a=1&", maxQueryParams+1)} {
+	for _, x := range []string{"NaN", "-Inf", "1e400"} {
+		if q, _ := ParseForm("D=" + x); q.Get("D").Double() != nil || q.Err() == nil {
+			t.Errorf("%s is a number", x)
+		}
+	}
+	for _, bad := range []string{"a=%", "%zz=1", "a=%ff", strings.Repeat("a.", 30) + "=1", strings.Repeat("a=1&", maxQueryParams+1), deepForm} {
 		if _, err := ParseForm(bad); err == nil {
 			t.Errorf("%.20q passes", bad)
 		}
@@ -174,6 +192,10 @@ func TestMatchRoute(t *testing.T) {
 		{"GET", "/identitypools//identities/x", ""},
 		{"GET", "/identitypools/a/identity/x", ""},
 		{"GET", "/identitypools/%zz/identities/x", ""},
+		// The signature covers the path without dot segments: these are signed as another.
+		{"GET", "/identitypools/../identities/x", ""},
+		{"GET", "/identitypools/./identities/x", ""},
+		{"GET", "/identitypools/a/identities/..", ""},
 	} {
 		v, ok := matchRoute(route, c.method, c.path)
 		if got := strings.TrimSpace(v["IdentityPoolId"] + " " + v["IdentityId"]); ok != (c.want != "") || got != c.want {
@@ -303,6 +325,16 @@ func TestJSONDepth(t *testing.T) {
 }
 
 // FuzzJSONString: what is encoded is JSON, and reads back as it was.
+func TestJSONValuesAreBounded(t *testing.T) {
+	list := func(n int) []byte { return []byte(`{"a":[` + strings.TrimSuffix(strings.Repeat("{},", n), ",") + `]}`) }
+	if _, err := NewJSONDecoder(list(5000)); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewJSONDecoder(list(1_000_000)); err == nil {
+		t.Error("a million structures of three bytes pass")
+	}
+}
+
 func FuzzJSONString(f *testing.F) {
 	f.Add("a\"\\\n\x00\u2028😀\xff")
 	f.Fuzz(func(t *testing.T, s string) {

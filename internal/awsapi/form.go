@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"encoding/base64"
+	"math"
 	"net/url"
 	"sort"
 	"strconv"
@@ -21,10 +22,11 @@ type FormNode struct {
 
 type formState struct{ err error }
 
-// AWS bounds neither; these keep the tree proportional to what a model can use.
+// AWS documents none; these keep the tree proportional to what a model can use.
 const (
 	maxQueryDepth  = 24
 	maxQueryParams = 20000
+	maxQueryNodes  = 30000
 )
 
 var (
@@ -37,7 +39,7 @@ var (
 // ParseForm reads form-encoded parameters; of equal names the first counts.
 func ParseForm(form string) (*FormNode, error) {
 	root := &FormNode{form: &formState{}}
-	for n := 0; form != ""; {
+	for n, nodes := 0, 0; form != ""; {
 		var pair string
 		pair, form, _ = strings.Cut(form, "&")
 		if pair == "" {
@@ -63,6 +65,9 @@ func ParseForm(form string) (*FormNode, error) {
 			part, rest, more = strings.Cut(rest, ".")
 			kid := node.kids[part]
 			if kid == nil {
+				if nodes++; nodes > maxQueryNodes {
+					return nil, errMalformedQuery
+				}
 				kid = &FormNode{form: root.form}
 				if node.kids == nil {
 					node.kids = map[string]*FormNode{}
@@ -107,7 +112,7 @@ func (q *FormNode) List(member string) []*FormNode {
 	var items []item
 	if in != nil {
 		for k, v := range in.kids {
-			if n, err := strconv.Atoi(k); err == nil && n > 0 {
+			if n, err := strconv.Atoi(k); err == nil && n > 0 && strconv.Itoa(n) == k {
 				items = append(items, item{n, v})
 			}
 		}
@@ -186,7 +191,7 @@ func (q *FormNode) Double() *float64 {
 		return nil
 	}
 	f, err := strconv.ParseFloat(q.value, 64)
-	if err != nil {
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 		q.bad()
 		return nil
 	}

@@ -25,19 +25,23 @@ func plain(b []byte) int {
 	return i
 }
 
-// maxJSONDepth bounds how deep a request is nested; no model comes near.
-const maxJSONDepth = 256
+// No model comes near these: how deep a request is nested, and of how many
+// values it is. Three bytes of an empty structure take hundreds when decoded.
+const (
+	maxJSONDepth  = 256
+	maxJSONValues = 20000
+)
 
-// validJSON reports whether b is one JSON value (RFC 8259), nested at most
-// maxJSONDepth deep. Whether strings are UTF-8 is not looked at.
+// validJSON reports whether b is one JSON value (RFC 8259) within the limits. Whether strings are UTF-8 is not looked at.
 func validJSON(b []byte) bool {
 	s := jsonScan{b: b}
 	return s.value(0) && s.next() == 0 && s.pos == len(b)
 }
 
 type jsonScan struct {
-	b   []byte
-	pos int
+	b      []byte
+	pos    int
+	values int
 }
 
 // next skips white space and returns the byte that follows, 0 at the end.
@@ -63,7 +67,7 @@ func (s *jsonScan) eat(c byte) bool {
 }
 
 func (s *jsonScan) value(depth int) bool {
-	if depth > maxJSONDepth {
+	if s.values++; depth > maxJSONDepth || s.values > maxJSONValues {
 		return false
 	}
 	switch c := s.next(); c {

@@ -122,7 +122,8 @@ func headerText(s string) string {
 }
 
 // matchRoute compares a request with an operation's method and path and returns
-// the values of the placeholders.
+// the values of the placeholders. A dot segment is none: the signature covers
+// the path without it.
 func matchRoute(route, method, path string) (map[string]string, bool) {
 	wantMethod, pattern, _ := strings.Cut(route, " ")
 	if method != wantMethod {
@@ -142,7 +143,7 @@ func matchRoute(route, method, path string) (map[string]string, bool) {
 			continue
 		}
 		v, err := url.PathUnescape(have[i])
-		if err != nil || v == "" {
+		if err != nil || v == "" || have[i] == "." || have[i] == ".." {
 			return nil, false
 		}
 		values[strings.TrimSuffix(name, "}")] = v

@@ -250,7 +250,7 @@ func (c *call) routeQuery() error {
 		version = "NO_VERSION_SPECIFIED"
 	}
 	if c.op == nil {
-		return errInvalidAction.Msg("Could not find operation %s for version %s", name, version)
+		return errInvalidAction.Msg("Could not find operation %s for version %s", clip(name), clip(version))
 	}
 	return nil
 }

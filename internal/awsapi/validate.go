@@ -40,8 +40,20 @@ type SizeRule struct {
 	Sensitive bool
 }
 
-// maxViolations bounds an answer to a request that is wrong in every element.
-const maxViolations = 100
+// These bound an answer to a request that is wrong in every element, or in long ones.
+const (
+	maxViolations = 100
+	maxText       = 32 << 10 // bytes of violations after which there is no further one
+	maxEcho       = 2048     // bytes of one value that are repeated
+)
+
+// clip bounds what an answer repeats of the request.
+func clip(s string) string {
+	if len(s) <= maxEcho {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxEcho], "") + "..."
+}
 
 // Validator collects the constraint failures of one input. Generated code
 // visits every constrained member; nothing is formatted while all is well.
@@ -49,6 +61,7 @@ type Validator struct {
 	style   ValidationStyle
 	path    []step
 	texts   []string
+	size    int    // of texts, in bytes
 	missing string // first required member of the input itself that is absent
 	special string // IAM: text that replaces all others
 }
@@ -105,7 +118,7 @@ func (v *Validator) where(name string) string {
 		b.WriteString(lowerFirst(s.name))
 		switch {
 		case s.isMap:
-			b.WriteString("." + s.key + ".member")
+			b.WriteString("." + clip(s.key) + ".member")
 		case s.index > 0:
 			b.WriteString("." + strconv.Itoa(s.index) + ".member")
 		}
@@ -122,17 +135,19 @@ func lowerFirst(s string) string {
 
 // add records a failure; value is called only if it is to be printed.
 func (v *Validator) add(name string, sensitive bool, value func() string, constraint string) {
-	if len(v.texts) >= maxViolations {
+	if len(v.texts) >= maxViolations || v.size >= maxText {
 		return
 	}
 	subject := "Value"
 	if !sensitive && !v.style.IAM {
 		subject += " " + value()
 	}
-	v.texts = append(v.texts, subject+" at '"+v.where(name)+"' failed to satisfy constraint: "+constraint)
+	text := subject + " at '" + v.where(name) + "' failed to satisfy constraint: " + constraint
+	v.texts = append(v.texts, text)
+	v.size += len(text)
 }
 
-func quoted(s string) func() string { return func() string { return "'" + s + "'" } }
+func quoted(s string) func() string { return func() string { return "'" + clip(s) + "'" } }
 
 func null() string { return "null" }
 
@@ -336,11 +351,14 @@ func javaValue(x any) func() string {
 	return func() string {
 		var b strings.Builder
 		writeJava(&b, reflect.ValueOf(x))
-		return "'" + b.String() + "'"
+		return "'" + clip(b.String()) + "'"
 	}
 }
 
 func writeJava(b *strings.Builder, x reflect.Value) {
+	if b.Len() > maxEcho {
+		return
+	}
 	switch x.Kind() {
 	case reflect.Pointer:
 		if x.IsNil() {

@@ -1,8 +1,10 @@
 package awsapi_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"usher/internal/api/cognitoidentity"
 	"usher/internal/api/cognitoidp"
@@ -157,6 +159,43 @@ func TestViolationsAreBounded(t *testing.T) {
 	_, message := check(t, new(cognitoidp.SignUpRequest), cognitoidp.Protocol, `{"ClientId":"a","Username":"u","UserAttributes":[`+bad+`]}`)
 	if len(message) > 50_000 {
 		t.Errorf("a message of %d bytes", len(message))
+	}
+}
+
+// TestEchoIsBounded: what was sent is repeated in part only, however often it is wrong.
+func TestEchoIsBounded(t *testing.T) {
+	long := strings.Repeat("ä b", 300_000)
+	for _, c := range []struct {
+		name string
+		in   awsapi.Input
+		p    *awsapi.Protocol
+		text string
+	}{
+		{"value", new(cognitoidp.DescribeUserPoolRequest), cognitoidp.Protocol, `{"UserPoolId":"` + long + `"}`},
+		{"list", new(cognitoidp.CreateUserPoolClientRequest), cognitoidp.Protocol, `{"UserPoolId":"a_1","ClientName":"c","AllowedOAuthFlows":["` + long + `","b","c","d"]}`},
+		{"map", new(cognitoidentity.GetIdInput), cognitoidentity.Protocol, `{"IdentityPoolId":"a:b","Logins":{"` + long + `":"x"}}`},
+		{"key in a path", new(cognitoidentity.SetIdentityPoolRolesInput), cognitoidentity.Protocol, `{"IdentityPoolId":"a:0","Roles":{},"RoleMappings":{"` + long + `":{}}}`},
+		{"every element", new(cognitoidp.SignUpRequest), cognitoidp.Protocol,
+			`{"ClientId":"a","Username":"u","UserAttributes":[` + strings.TrimSuffix(strings.Repeat(`{"Name":"`+long[:12000]+`"},`, 200), ",") + `]}`},
+	} {
+		code, message := check(t, c.in, c.p, c.text)
+		if code == "" || len(message) > 70_000 || !utf8.ValidString(message) {
+			t.Errorf("%s: %s, a message of %d bytes", c.name, code, len(message))
+		}
+	}
+}
+
+// TestTokensAreNotPrinted: a map of tokens is as secret as they are.
+func TestTokensAreNotPrinted(t *testing.T) {
+	var logins []string
+	for i := range 11 {
+		logins = append(logins, `"p`+strconv.Itoa(i)+`":"secret-token"`)
+	}
+	for _, text := range []string{strings.Join(logins, ","), `"":"secret-token"`} {
+		code, message := check(t, new(cognitoidentity.GetIdInput), cognitoidentity.Protocol, `{"IdentityPoolId":"a:b","Logins":{`+text+`}}`)
+		if code == "" || strings.Contains(message, "secret-token") {
+			t.Errorf("%s %s", code, message)
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ type DescribeIdentityPoolInput struct {
 // GetCredentialsForIdentityInput is the shape GetCredentialsForIdentityInput.
 type GetCredentialsForIdentityInput struct {
 	IdentityId    *string           `json:"IdentityId,omitzero"` // required
-	Logins        map[string]string `json:"Logins,omitzero"`
+	Logins        map[string]string `json:"Logins,omitzero" sensitive:"true"`
 	CustomRoleArn *string           `json:"CustomRoleArn,omitzero"`
 }
 
@@ -76,7 +76,7 @@ type GetCredentialsForIdentityResponse struct {
 type GetIdInput struct {
 	AccountId      *string           `json:"AccountId,omitzero"`
 	IdentityPoolId *string           `json:"IdentityPoolId,omitzero"` // required
-	Logins         map[string]string `json:"Logins,omitzero"`
+	Logins         map[string]string `json:"Logins,omitzero" sensitive:"true"`
 }
 
 // GetIdResponse is the shape GetIdResponse.
@@ -100,7 +100,7 @@ type GetIdentityPoolRolesResponse struct {
 type GetOpenIdTokenForDeveloperIdentityInput struct {
 	IdentityPoolId *string           `json:"IdentityPoolId,omitzero"` // required
 	IdentityId     *string           `json:"IdentityId,omitzero"`
-	Logins         map[string]string `json:"Logins,omitzero"` // required
+	Logins         map[string]string `json:"Logins,omitzero" sensitive:"true"` // required
 	PrincipalTags  map[string]string `json:"PrincipalTags,omitzero"`
 	TokenDuration  *int64            `json:"TokenDuration,omitzero"`
 }
@@ -114,7 +114,7 @@ type GetOpenIdTokenForDeveloperIdentityResponse struct {
 // GetOpenIdTokenInput is the shape GetOpenIdTokenInput.
 type GetOpenIdTokenInput struct {
 	IdentityId *string           `json:"IdentityId,omitzero"` // required
-	Logins     map[string]string `json:"Logins,omitzero"`
+	Logins     map[string]string `json:"Logins,omitzero" sensitive:"true"`
 }
 
 // GetOpenIdTokenResponse is the shape GetOpenIdTokenResponse.
@@ -294,9 +294,9 @@ type UnlinkDeveloperIdentityInput struct {
 
 // UnlinkIdentityInput is the shape UnlinkIdentityInput.
 type UnlinkIdentityInput struct {
-	IdentityId     *string           `json:"IdentityId,omitzero"`     // required
-	Logins         map[string]string `json:"Logins,omitzero"`         // required
-	LoginsToRemove []string          `json:"LoginsToRemove,omitzero"` // required
+	IdentityId     *string           `json:"IdentityId,omitzero"`              // required
+	Logins         map[string]string `json:"Logins,omitzero" sensitive:"true"` // required
+	LoginsToRemove []string          `json:"LoginsToRemove,omitzero"`          // required
 }
 
 // UnprocessedIdentityId is the shape UnprocessedIdentityId.

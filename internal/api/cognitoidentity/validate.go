@@ -128,7 +128,7 @@ func (x *GetCredentialsForIdentityInput) validate(v *awsapi.Validator) {
 	if x.Logins != nil {
 		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
 	}
-	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, true)
 	v.String("CustomRoleArn", x.CustomRoleArn, &ruleARNString)
 }
 
@@ -139,7 +139,7 @@ func (x *GetIdInput) validate(v *awsapi.Validator) {
 	if x.Logins != nil {
 		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
 	}
-	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, true)
 }
 
 func (x *GetIdentityPoolRolesInput) validate(v *awsapi.Validator) {
@@ -155,7 +155,7 @@ func (x *GetOpenIdTokenForDeveloperIdentityInput) validate(v *awsapi.Validator) 
 	if x.Logins != nil {
 		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
 	}
-	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, true)
 	if x.PrincipalTags != nil {
 		v.Size("PrincipalTags", len(x.PrincipalTags), x.PrincipalTags, &rulePrincipalTags)
 	}
@@ -169,7 +169,7 @@ func (x *GetOpenIdTokenInput) validate(v *awsapi.Validator) {
 	if x.Logins != nil {
 		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
 	}
-	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, true)
 }
 
 func (x *GetPrincipalTagAttributeMapInput) validate(v *awsapi.Validator) {
@@ -329,7 +329,7 @@ func (x *UnlinkIdentityInput) validate(v *awsapi.Validator) {
 	if x.Logins != nil {
 		v.Size("Logins", len(x.Logins), x.Logins, &ruleLoginsMap)
 	}
-	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, false)
+	v.Values("Logins", x.Logins, &ruleIdentityProviderName, &ruleIdentityProviderToken, true)
 	v.Required("LoginsToRemove", x.LoginsToRemove != nil, false)
 	v.Elements("LoginsToRemove", x.LoginsToRemove, &ruleIdentityProviderName)
 }
@@ -375,7 +375,7 @@ var ruleIdentityProviderToken = awsapi.StringRule{Min: 1, Max: 50000, Sensitive:
 
 var ruleIdentityProviders = awsapi.SizeRule{Max: 10}
 
-var ruleLoginsMap = awsapi.SizeRule{Max: 10}
+var ruleLoginsMap = awsapi.SizeRule{Max: 10, Sensitive: true}
 
 var ruleMappingRuleMatchType = awsapi.StringRule{Enum: []string{"Equals", "Contains", "StartsWith", "NotEqual"}}
 
