@@ -317,6 +317,31 @@ func TestGatewayDoor(t *testing.T) {
 }
 
 // TestTamperedRequests: nothing that was signed may change on the way.
+// TestObjectTagsFailClosed: nobody here knows the tags of stored objects, so a policy that asks for one denies, in a Deny as
+// in an Allow.
+func TestObjectTagsFailClosed(t *testing.T) {
+	for name, statements := range map[string]string{
+		"deny":                `{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}}`,
+		"allow unless tagged": `{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"s3:ExistingObjectTag/secret":"yes"}}}`,
+	} {
+		gate, _ := start(t, &identities{principals: map[string]*access.Principal{longTerm.AccessKeyID: user(statements)}})
+		r := httptest.NewRequest("GET", "/box/a", nil)
+		sigv4.Sign(r, longTerm, sigv4.EmptyHash, epoch, "us-east-1", "s3")
+		claims, err := sigv4.Parse(r, sigv4.Options{Service: "s3", Now: epoch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, caller, err := gate.SigningKey(t.Context(), claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = gate.Decide(t.Context(), caller, []awsapi.Target{{Action: "s3:GetObject", Resource: "arn:aws:s3:::box/a", Account: account}})
+		if !errors.Is(err, awsapi.ErrAccessDenied) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTamperedRequests(t *testing.T) {
 	_, url := start(t, &identities{principals: map[string]*access.Principal{longTerm.AccessKeyID: user(`{"Effect":"Allow","Action":"*","Resource":"*"}`)}})
 	for what, change := range map[string]func(*http.Request){

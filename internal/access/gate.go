@@ -214,6 +214,7 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 		SetKeys(c, t.Keys)
 		return nil
 	})
+	keys.Lazy("s3:ExistingObjectTag/", noObjectTags)
 	d := policy.Decide(&request, &policies)
 	if d.Allowed {
 		keys.Reset()
@@ -224,6 +225,12 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 		g.denials.add(denial{id: id, request: request, policies: policies})
 	}
 	return awsapi.ErrAccessDenied.Msg("%s", denialMessage(&d, &request)).With(d.Err)
+}
+
+// noObjectTags: tags of stored objects are not known here. A policy that asks for one is not to be decided as if the object
+// had none, since a Deny would not hold: the failure denies.
+func noObjectTags(*policy.Context) error {
+	return errors.New("access: tags of stored objects are not available to policies")
 }
 
 // isAssumption reports whether the trust policy of a role decides the action.

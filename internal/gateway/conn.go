@@ -11,7 +11,7 @@ import (
 )
 
 // plain sends requests without a body over connections that are not encrypted: most requests to most stores. A request
-// stays on its goroutine, which saves a fifth of what a small object costs with http.Transport.
+// stays on its goroutine, which costs an eighth less CPU for a small object than http.Transport.
 type plain struct {
 	dial func(context.Context) (net.Conn, error)
 

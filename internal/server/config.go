@@ -56,6 +56,11 @@ type Config struct {
 	S3Region string
 	// S3Hosts are further host names whose subdomains name buckets, comma separated. localhost and the public host always do.
 	S3Hosts string
+	// S3CORSOrigins are the origins whose browsers may call S3, comma separated. Default *: signatures, not origins, protect.
+	S3CORSOrigins string
+	// S3OpaqueKeys says that the store takes keys as they are, as S3 does. Without it keys with an empty, "." or ".." segment
+	// are refused, since a store that resolves them as paths would let one object answer to several keys.
+	S3OpaqueKeys bool
 	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
 	OutboundPrivate bool
 	// ConfigFile is the configuration file.
@@ -86,6 +91,8 @@ func (c *Config) settings() []setting {
 		{"s3-credentials-file", "USHER_S3_CREDENTIALS_FILE", "file with access-key-id:secret for that store", &c.S3CredentialsFile, nil},
 		{"s3-region", "USHER_S3_REGION", "region to sign with for that store (default: the region)", &c.S3Region, nil},
 		{"s3-hosts", "USHER_S3_HOSTS", "further host names whose subdomains name buckets, comma separated", &c.S3Hosts, nil},
+		{"s3-cors-origins", "USHER_S3_CORS_ORIGINS", "origins whose browsers may call S3, comma separated (default *)", &c.S3CORSOrigins, nil},
+		{"s3-opaque-keys", "USHER_S3_OPAQUE_KEYS", "the store behind --s3-upstream takes keys as they are, as S3 does, not as paths", nil, &c.S3OpaqueKeys},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},
 	}
@@ -214,6 +221,7 @@ func (c *Config) Complete() error {
 	def(&c.Database, "sqlite:"+filepath.Join(c.Data, "usher.db"))
 	def(&c.KeyFile, filepath.Join(c.Data, "key"))
 	def(&c.S3Region, c.Region)
+	def(&c.S3CORSOrigins, "*")
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {

@@ -228,25 +228,32 @@ func (s *Server) openGateway(ctx context.Context) error {
 		if !ok || id == "" || secret == "" {
 			return fmt.Errorf("%s: want access-key-id:secret", cfg.S3CredentialsFile)
 		}
-		upstream = gateway.Upstream{URL: cfg.S3Upstream, AccessKeyID: id, SecretAccessKey: secret, Region: cfg.S3Region}
+		upstream = gateway.Upstream{URL: cfg.S3Upstream, AccessKeyID: id, SecretAccessKey: secret, Region: cfg.S3Region, OpaqueKeys: cfg.S3OpaqueKeys}
 	}
 	hosts := []string{"localhost"}
 	if u, err := url.Parse(s.publicURL); err == nil && net.ParseIP(u.Hostname()) == nil && u.Hostname() != "localhost" {
 		hosts = append(hosts, u.Hostname())
 	}
-	for host := range strings.SplitSeq(cfg.S3Hosts, ",") {
-		if host = strings.TrimSpace(host); host != "" {
-			hosts = append(hosts, host)
-		}
-	}
+	hosts = append(hosts, list(cfg.S3Hosts)...)
 	var err error
 	s.gateway, err = gateway.New(gateway.Config{
-		Upstream: upstream, DB: s.db, Credentials: s.gate, Authorizer: s.gate, Region: cfg.Region, Hosts: hosts, CORSOrigins: []string{"*"}, Log: s.log, Now: time.Now,
+		Upstream: upstream, DB: s.db, Credentials: s.gate, Authorizer: s.gate, Region: cfg.Region, Hosts: hosts, CORSOrigins: list(cfg.S3CORSOrigins), Log: s.log, Now: time.Now,
 	})
 	if err == nil {
 		s.opened(s.gateway.Close)
 	}
 	return err
+}
+
+// list splits a setting at its commas.
+func list(text string) []string {
+	var parts []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // identityIssuer is the iss of identity pools' tokens.
