@@ -7,7 +7,12 @@ import (
 	"time"
 )
 
-// VerifiedCache remembers tokens that were verified, by their SHA-256, until they expire. It is safe for concurrent use.
+// maxRemembered is how long a token is remembered at most, in seconds. Then its key is asked for again, and one that the
+// issuer has withdrawn is noticed.
+const maxRemembered = 15 * 60
+
+// VerifiedCache remembers tokens that were verified, by their SHA-256, for a quarter of an hour or until they expire. It is
+// safe for concurrent use.
 type VerifiedCache struct {
 	size int
 
@@ -21,7 +26,7 @@ type verified struct {
 	id      [sha256.Size]byte
 	keyID   string
 	claims  Claims
-	expires int64 // seconds since 1970
+	expires int64 // of this entry, seconds since 1970
 }
 
 // NewVerifiedCache returns a cache of at most size tokens.
@@ -56,7 +61,7 @@ func (c *VerifiedCache) Verify(token string, now time.Time, key func(*Unverified
 		return Claims{}, err
 	}
 	expires, _ := claims.Int("exp")
-	c.put(&verified{id: id, keyID: k.ID, claims: claims, expires: expires}, removed)
+	c.put(&verified{id: id, keyID: k.ID, claims: claims, expires: min(expires, now.Unix()+maxRemembered)}, removed)
 	return claims, nil
 }
 

@@ -553,6 +553,32 @@ func TestVerifiedCache(t *testing.T) {
 	}
 }
 
+// A token is remembered for a time only: until then nobody would notice that its key was withdrawn.
+func TestVerifiedCacheForgets(t *testing.T) {
+	cache := NewVerifiedCache(2)
+	withdrawn := false
+	key := func(*Unverified) (PublicKey, error) {
+		if withdrawn {
+			return PublicKey{}, ErrKeyNotFound
+		}
+		return testKey.Public(), nil
+	}
+	tok := sign(t, fmt.Sprintf(`{"exp":%d}`, now.Add(10*365*24*time.Hour).Unix()))
+	if _, err := cache.Verify(tok, now, key); err != nil {
+		t.Fatal(err)
+	}
+	withdrawn = true
+	for minute := time.Duration(0); ; minute += time.Minute {
+		_, err := cache.Verify(tok, now.Add(minute), key)
+		if errors.Is(err, ErrKeyNotFound) {
+			break
+		}
+		if err != nil || minute > 30*time.Minute {
+			t.Fatalf("after %s: %v", minute, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(forge(`{"alg":"RS256","kid":"k"}`, `{"sub":"a","aud":["b"],"exp":5}`))
 	f.Add(b64(`{"alg":"ES256"}`) + "." + b64(`{"a":{"b":[1,2,{"c":"\u0000"}]}}`) + ".AAAA")
