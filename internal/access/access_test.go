@@ -95,7 +95,7 @@ func session(statements string) *access.Principal {
 
 // start puts a Gate before two services that speak different protocols and do nothing.
 func start(t testing.TB, ids *identities) (*access.Gate, string) {
-	gate := access.New(access.Gate{Identities: ids, DB: dbtest.Open(t, dbtest.SQLite(t)), Now: func() time.Time { return epoch }})
+	gate := access.New(access.Gate{Identities: ids, DB: dbtest.Open(t, dbtest.SQLite(t)), Now: func() time.Time { return epoch }, Denials: access.NewDenials()})
 	server := httptest.NewServer(&awsapi.Server{
 		Authenticator: gate, Authorizer: gate,
 		Services: []*awsapi.Service{
@@ -260,16 +260,90 @@ func TestDenialCanBeExplained(t *testing.T) {
 	if status != 400 || !strings.Contains(got, want) {
 		t.Errorf("%d %s", status, got)
 	}
-	request, why, ok := gate.Explain(id)
-	if !ok || request.Action != "cognito-identity:ListIdentityPools" || len(why.Statements) != 1 {
-		t.Fatalf("%v %+v", ok, why)
+	why := gate.Denials.Explain(id)
+	if len(why) != 1 || why[0].Request.Action != "cognito-identity:ListIdentityPools" || !why[0].At.Equal(epoch) || len(why[0].Explanation.Statements) != 1 {
+		t.Fatalf("%+v", why)
 	}
-	s := why.Statements[0]
+	s := why[0].Explanation.Statements[0]
 	if s.Statement.Sid != "Mine" || s.Failed != policy.ConditionElement || fmt.Sprint(s.Conditions[0].Got) != "[alice]" {
 		t.Errorf("%+v", s)
 	}
-	if _, _, ok := gate.Explain("another"); ok {
+	if gate.Denials.Explain("another") != nil || gate.Denials.Explain("") != nil {
 		t.Error("explained a request that was none")
+	}
+}
+
+// TestBatchKeepsOtherDenials: a batch of many objects does not push out the denials of others.
+func TestBatchKeepsOtherDenials(t *testing.T) {
+	denials := access.NewDenials()
+	deny := func(id string) {
+		denials.Add(awsapi.WithRequestID(t.Context(), id), epoch, policy.Request{Action: "s3:DeleteObject", Context: &policy.Context{}}, policy.Policies{}, "")
+	}
+	deny("one")
+	for range 5000 {
+		deny("batch")
+	}
+	if n := len(denials.Explain("one")); n != 1 {
+		t.Errorf("%d denials are left of the single request", n)
+	}
+	if n := len(denials.Explain("batch")); n < 1 || n > 10 {
+		t.Errorf("%d denials are kept of the batch", n)
+	}
+}
+
+// bucketPolicies are the policies of buckets that others own.
+type bucketPolicies map[string]string
+
+func (b bucketPolicies) ResourcePolicy(_ context.Context, resource, owner, _ string) ([]policy.Source, error) {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(resource, "arn:aws:s3:::"), "/")
+	if text, ok := b[bucket]; ok && owner == "444455556666" {
+		return []policy.Source{{ID: bucket, Type: "resource", Policy: compile(text)}}, nil
+	}
+	return nil, nil
+}
+
+// TestResourcePolicies: across accounts both sides must allow, within one either does; anonymous callers need the resource's.
+func TestResourcePolicies(t *testing.T) {
+	const (
+		get    = `{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}`
+		alice  = `{"Effect":"Allow","Principal":{"AWS":"AIDAALICE"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::box/*"}`
+		all    = `{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/*"}`
+		nobody = `{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/secret"}`
+	)
+	for _, c := range []struct {
+		name, identity, bucket, owner string
+		anonymous, ok                 bool
+	}{
+		{"identity alone, another account", get, "", "444455556666", false, false},
+		{"bucket alone, another account", `{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}`, alice, "444455556666", false, false},
+		{"both", get, alice, "444455556666", false, true},
+		{"both, but denied", get, alice + "," + nobody, "444455556666", false, false},
+		{"everyone is somebody", get, all, "444455556666", false, true},
+		{"anonymous", get, all, "444455556666", true, true},
+		{"anonymous without policy", get, "", "444455556666", true, false},
+		{"anonymous, another named", get, alice, "444455556666", true, false},
+		{"a policy of another owner's bucket", get, nobody, account, false, true},
+	} {
+		gate, _ := start(t, &identities{principals: map[string]*access.Principal{longTerm.AccessKeyID: user(c.identity)}})
+		if c.bucket != "" {
+			gate.Resources = bucketPolicies{"box": c.bucket}
+		}
+		var caller awsapi.Caller
+		if !c.anonymous {
+			r := httptest.NewRequest("GET", "/box/secret", nil)
+			sigv4.Sign(r, longTerm, sigv4.EmptyHash, epoch, "us-east-1", "s3")
+			claims, err := sigv4.Parse(r, sigv4.Options{Service: "s3", Now: epoch})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, caller, err = gate.SigningKey(t.Context(), claims); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := gate.Decide(t.Context(), caller, []awsapi.Target{{Action: "s3:GetObject", Resource: "arn:aws:s3:::box/secret", Account: c.owner}})
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, awsapi.ErrAccessDenied) {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 

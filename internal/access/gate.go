@@ -51,19 +51,26 @@ type Gate struct {
 	// MaxSkew is how far the clocks of clients may be off; zero is 15 minutes.
 	MaxSkew time.Duration
 
+	// Resources are the policies that resources carry; nil: none does.
+	Resources ResourcePolicies
+	// Denials keeps what was denied; nil: nothing is kept.
+	Denials *Denials
+
 	signingKeys *sigv4.KeyCache
-	denials     *denials
 }
 
-const (
-	cachedSigningKeys = 20_000
-	keptDenials       = 512
-)
+// ResourcePolicies knows the policies that resources carry, such as buckets.
+type ResourcePolicies interface {
+	// ResourcePolicy returns the policy of the resource with an ARN, which owner owns, as it counts for callers of the
+	// account caller ("" for anonymous ones); nothing if the resource has none.
+	ResourcePolicy(ctx context.Context, resource, owner, caller string) ([]policy.Source, error)
+}
+
+const cachedSigningKeys = 20_000
 
 // New returns g, ready for use.
 func New(g Gate) *Gate {
 	g.signingKeys = sigv4.NewKeyCache(cachedSigningKeys)
-	g.denials = &denials{ring: make([]denial, keptDenials), next: 0}
 	return &g
 }
 
@@ -200,6 +207,11 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 			return err
 		}
 		policies.Trust, policies.Resource = true, trust
+	} else if g.Resources != nil {
+		var err error
+		if policies.Resource, err = g.Resources.ResourcePolicy(ctx, t.Resource, request.ResourceAccount, p.AccountID); err != nil {
+			return err
+		}
 	}
 
 	keys := contexts.Get().(*policy.Context)
@@ -221,9 +233,7 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 		contexts.Put(keys)
 		return nil
 	}
-	if id := awsapi.RequestID(ctx); id != "" { // kept to be explained, keys included
-		g.denials.add(denial{id: id, request: request, policies: policies})
-	}
+	g.Denials.Add(ctx, now, request, policies, "") // keys included
 	return awsapi.ErrAccessDenied.Msg("%s", denialMessage(&d, &request)).With(d.Err)
 }
 
@@ -248,38 +258,6 @@ func denialMessage(d *policy.Decision, r *policy.Request) string {
 		return "User: " + r.Principal.Display() + " is not authorized to perform: " + r.Action + " on resource: " + r.Resource
 	}
 	return d.Message(r)
-}
-
-// denials keeps the last denials, to be explained on request.
-type denials struct {
-	mu   sync.Mutex
-	ring []denial
-	next int
-}
-
-type denial struct {
-	id       string
-	request  policy.Request
-	policies policy.Policies
-}
-
-func (ds *denials) add(d denial) {
-	ds.mu.Lock()
-	defer ds.mu.Unlock()
-	ds.ring[ds.next] = d
-	ds.next = (ds.next + 1) % len(ds.ring)
-}
-
-// Explain tells why the request with an id was denied, if that was lately.
-func (g *Gate) Explain(requestID string) (policy.Request, policy.Explanation, bool) {
-	g.denials.mu.Lock()
-	defer g.denials.mu.Unlock()
-	for i := range g.denials.ring {
-		if d := &g.denials.ring[i]; d.id == requestID && requestID != "" {
-			return d.request, policy.Explain(&d.request, &d.policies), true
-		}
-	}
-	return policy.Request{}, policy.Explanation{}, false
 }
 
 // SetKeys gives condition keys their values.

@@ -39,6 +39,11 @@ func RequestID(ctx context.Context) string {
 	return id
 }
 
+// WithRequestID gives a request that does not go through Server its id.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
 // log writes the record. Internal errors are logged whole, at level error.
 func (c *call) log() {
 	level := slog.LevelInfo

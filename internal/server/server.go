@@ -43,6 +43,7 @@ type Server struct {
 	iam        *iam.Service
 	sts        *sts.Service
 	gate       *access.Gate
+	denials    *access.Denials
 	users      *userpool.Service
 	identities *identitypool.Service
 	gateway    *gateway.Gateway
@@ -126,6 +127,7 @@ func (s *Server) wire(ctx context.Context) error {
 		outbox.Email = mail
 	}
 	s.outbox = notify.New(outbox)
+	s.denials = access.NewDenials()
 	s.signer = token.NewSigner(0)
 	s.opened(s.signer.Close)
 
@@ -139,11 +141,12 @@ func (s *Server) wire(ctx context.Context) error {
 	var err error
 	if s.sts, err = sts.New(sts.Service{
 		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuer: withoutScheme(s.identityIssuer()), Now: now,
-		Remote: &token.Remote{AllowedNetworks: cfg.privateNetworks(), AllowHTTP: cfg.loopback()},
+		Remote:  &token.Remote{AllowedNetworks: cfg.privateNetworks(), AllowHTTP: cfg.loopback()},
+		Denials: s.denials,
 	}); err != nil {
 		return err
 	}
-	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now})
+	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now, Denials: s.denials})
 
 	s.users = userpool.New(userpool.Service{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,

@@ -44,7 +44,9 @@ type Service struct {
 	// IdentityIssuer is the issuer of this server's identity pools without its scheme. Sessions of identity pools have
 	// their condition keys under this name too, beside cognito-identity.amazonaws.com.
 	IdentityIssuer string
-	Now            func() time.Time
+	// Denials keeps why trust policies refused identities; nil: nothing is kept.
+	Denials *access.Denials
+	Now     func() time.Time
 
 	box      *seal.Box
 	derive   map[string][]byte // key material for secret keys, by id of the keyring's key

@@ -144,12 +144,13 @@ func (id *externalIdentity) bearer(role *iam.Principal, session string) *bearer 
 func (s *Service) trusted(ctx context.Context, roleARN, session string, id *externalIdentity) (*iam.Principal, error) {
 	role, err := s.IAM.RoleByARN(ctx, roleARN)
 	if errors.Is(err, db.ErrNotFound) {
+		s.Denials.Add(ctx, s.Now(), policy.Request{Principal: id.caller(), Action: "sts:AssumeRoleWithWebIdentity", Resource: roleARN}, policy.Policies{Trust: true}, "there is no such role")
 		return nil, errNotAuthorized
 	} else if err != nil {
 		return nil, err
 	}
-	allowed := s.trusts(ctx, role, session, id, id.keys)
-	if allowed && id.account != "" && id.account != role.Account {
+	denied := s.trusts(ctx, role, session, id, id.keys)
+	if denied == nil && id.account != "" && id.account != role.Account {
 		// Any identity pool anywhere could assume a role whose policy does not depend on the pool: it must refuse another.
 		other := slices.Clone(id.keys)
 		for i := range other {
@@ -158,16 +159,27 @@ func (s *Service) trusted(ctx context.Context, roleARN, session string, id *exte
 				other[i].Values = []string{region + ":00000000-0000-0000-0000-000000000000"}
 			}
 		}
-		allowed = !s.trusts(ctx, role, session, id, other)
+		if s.trusts(ctx, role, session, id, other) == nil {
+			s.Denials.Add(ctx, s.Now(), policy.Request{Principal: id.caller(), Action: "sts:AssumeRoleWithWebIdentity", Resource: role.ARN}, policy.Policies{Trust: true, Resource: role.Trust},
+				"the trust policy does not depend on "+IdentityPools+":aud, and the identity pool is in another account than the role")
+			return nil, errNotAuthorized
+		}
 	}
-	if !allowed {
+	if denied != nil {
+		s.Denials.Add(ctx, s.Now(), *denied, policy.Policies{Trust: true, Resource: role.Trust}, "")
 		return nil, errNotAuthorized
 	}
 	return role, nil
 }
 
-// trusts evaluates the trust policy for the assumption and for what it passes along.
-func (s *Service) trusts(ctx context.Context, role *iam.Principal, session string, id *externalIdentity, keys []access.Key) bool {
+// caller is id as policies see it.
+func (id *externalIdentity) caller() policy.Principal {
+	return policy.Principal{Kind: policy.Federated, ARN: id.principal}
+}
+
+// trusts evaluates the trust policy for the assumption and for what it passes along. It returns the request that the policy
+// denies, or nil.
+func (s *Service) trusts(ctx context.Context, role *iam.Principal, session string, id *externalIdentity, keys []access.Key) (denied *policy.Request) {
 	var c policy.Context
 	now := s.Now()
 	access.SetRequestKeys(ctx, &c, now)
@@ -194,15 +206,12 @@ func (s *Service) trusts(ctx context.Context, role *iam.Principal, session strin
 	}
 	access.SetKeys(&c, set)
 	for _, action := range actions {
-		d := policy.Decide(&policy.Request{
-			Principal: policy.Principal{Kind: policy.Federated, ARN: id.principal},
-			Action:    action, Resource: role.ARN, ResourceAccount: role.Account, Context: &c,
-		}, &policy.Policies{Trust: true, Resource: role.Trust})
-		if !d.Allowed {
-			return false
+		request := policy.Request{Principal: id.caller(), Action: action, Resource: role.ARN, ResourceAccount: role.Account, Context: &c}
+		if d := policy.Decide(&request, &policy.Policies{Trust: true, Resource: role.Trust}); !d.Allowed {
+			return &request
 		}
 	}
-	return true
+	return nil
 }
 
 // issuer is where a token says that it comes from, as the account of the role knows it.
