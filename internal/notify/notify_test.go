@@ -24,6 +24,7 @@ import (
 type mailServer struct {
 	mu     sync.Mutex
 	mails  []string
+	to     []string
 	refuse *smtp.SMTPError
 	server *smtp.Server
 }
@@ -41,6 +42,7 @@ func (s mailSession) Rcpt(to string, _ *smtp.RcptOptions) (err error) {
 	if s.m.refuse != nil {
 		return s.m.refuse
 	}
+	s.m.to = append(s.m.to, to)
 	return nil
 }
 
@@ -56,6 +58,12 @@ func (m *mailServer) got() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]string(nil), m.mails...)
+}
+
+func (m *mailServer) rcpts() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.to...)
 }
 
 // listen starts m on an address, "127.0.0.1:0" for any.
@@ -196,6 +204,44 @@ func TestRefusals(t *testing.T) {
 	enqueue(t, o, "not an address\r\nBcc: eve@example.org", nil)
 	if o.deliver(t.Context()); count(t, o) != 0 || len(server.got()) != 0 {
 		t.Error("an address with a line break is not refused")
+	}
+}
+
+// TestNoHeaderIsSmuggled: none of what users and administrators choose can add a header or a recipient.
+func TestNoHeaderIsSmuggled(t *testing.T) {
+	const evil = "x\r\nBcc: eve@example.org\r\n\r\nbody"
+	for name, m := range map[string]Message{
+		"subject":         {To: "ada@example.org", Subject: evil},
+		"from":            {To: "ada@example.org", From: "a@usher.example\r\nBcc: eve@example.org"},
+		"name of from":    {To: "ada@example.org", From: "\"a\r\nBcc: eve@example.org\" <a@usher.example>"},
+		"encoded from":    {To: "ada@example.org", From: "=?utf-8?q?a=0D=0ABcc:_eve@example.org?= <a@usher.example>"},
+		"reply to":        {To: "ada@example.org", ReplyTo: "a@usher.example\nBcc: eve@example.org"},
+		"two recipients":  {To: "ada@example.org, eve@example.org"},
+		"group":           {To: "all: ada@example.org, eve@example.org;"},
+		"quoted local":    {To: "\"ada@example.org> RCPT TO:<eve\"@example.org"},
+		"body":            {To: "ada@example.org", Body: "a\r\n.\r\nMAIL FROM:<x@y>\r\nRCPT TO:<eve@example.org>\r\n"},
+		"line end in to":  {To: "ada@example.org\r\nBcc: eve@example.org"},
+		"blank and blank": {To: "ada@example.org eve@example.org"},
+	} {
+		var server mailServer
+		s := &SMTP{Addr: server.listen(t, "127.0.0.1:0"), From: "no-reply@usher.example", TLS: "none"}
+		err := s.Send(t.Context(), m)
+		if err != nil && !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, text := range server.got() {
+			got, err := mail.ReadMessage(strings.NewReader(text))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if to, err := got.Header.AddressList("To"); got.Header.Get("Bcc") != "" || len(to) != 1 || err != nil {
+				t.Errorf("%s: %q", name, text)
+			}
+		}
+		if n := len(server.rcpts()); n > 1 || n == 1 && server.rcpts()[0] == "eve@example.org" {
+			t.Errorf("%s: sent to %q", name, server.rcpts())
+		}
 	}
 }
 
