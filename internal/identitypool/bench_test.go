@@ -2,9 +2,21 @@ package identitypool
 
 import (
 	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/cognitoidentity"
 
 	api "usher/internal/api/cognitoidentity"
+	"usher/internal/awsapi"
 	"usher/internal/db"
 	"usher/internal/db/dbtest"
 )
@@ -89,4 +101,102 @@ func BenchmarkGetOpenIdToken(b *testing.B) {
 		_, err := w.s.GetOpenIdToken(ctx, &api.GetOpenIdTokenInput{IdentityId: &id, Logins: logins})
 		return err
 	})
+}
+
+// BenchmarkManyIdentities fills a pool with as many users' identities as the environment variable USHER_BENCH_IDENTITIES says
+// (20,000 without it), and reports how fast they are made, found and listed, how large they are and how long the pool
+// takes to delete. Logins are not verified: that costs the same in a pool of any size.
+func BenchmarkManyIdentities(b *testing.B) {
+	n := 20_000
+	if text := os.Getenv("USHER_BENCH_IDENTITIES"); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		check(b, err)
+	}
+	for _, engine := range []struct {
+		name string
+		url  func(testing.TB) string
+	}{{"sqlite", dbtest.SQLite}, {"postgres", dbtest.Postgres}} {
+		b.Run(engine.name, func(b *testing.B) {
+			url := engine.url(b)
+			w := newWorld(b, url)
+			poolID := w.newPool(nil)
+			p, err := w.s.pool(ctx, poolID)
+			check(b, err)
+			subjects := make([]string, n)
+			for i := range subjects {
+				subjects[i] = uuid()
+			}
+			loginOf := func(i int) []login { return []login{{provider: people, subject: subjects[i], name: awsName(people)}} }
+			empty := w.size(url)
+
+			start := time.Now()
+			var next atomic.Int64
+			var wait sync.WaitGroup
+			for range 64 {
+				wait.Go(func() {
+					for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+						if _, err := w.s.resolve(context.Background(), p, nil, loginOf(i)); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wait.Wait()
+			b.ReportMetric(float64(n)/time.Since(start).Seconds(), "made/s")
+			b.ReportMetric(float64(w.size(url)-empty)/float64(n), "B/identity")
+
+			var ids []string
+			each := func(unit string, times int, do func(i int)) {
+				start := time.Now()
+				for i := range times {
+					do(i)
+				}
+				b.ReportMetric(float64(time.Since(start).Microseconds())/float64(times), unit)
+			}
+			each("µs/login-found", 2000, func(int) {
+				id, err := w.s.resolve(ctx, p, nil, loginOf(rand.IntN(n)))
+				check(b, err)
+				ids = append(ids, id)
+			})
+			each("µs/identity-found", 2000, func(i int) {
+				_, err := w.s.identity(ctx, w.db, ids[i])
+				check(b, err)
+			})
+			caller := awsapi.WithCaller(ctx, awsapi.Caller{AccountID: w.account})
+			token := pageToken(ids[0], "identities/"+poolID)
+			each("µs/page-of-60", 100, func(int) {
+				out, err := w.s.ListIdentities(caller, &api.ListIdentitiesInput{IdentityPoolId: &poolID, MaxResults: aws.Int32(60), NextToken: token})
+				check(b, err)
+				if token = out.NextToken; token == nil {
+					token = pageToken(ids[0], "identities/"+poolID)
+				}
+			})
+			each("µs/delete-pool", 1, func(int) {
+				_, err := w.admin.DeleteIdentityPool(ctx, &sdk.DeleteIdentityPoolInput{IdentityPoolId: &poolID})
+				check(b, err)
+			})
+			b.ReportMetric(0, "ns/op") // all is measured above, once
+		})
+	}
+}
+
+// size is how many bytes the database takes.
+func (w *world) size(url string) int64 {
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		files, err := filepath.Glob(path + "*")
+		check(w.t, err)
+		var size int64
+		for _, f := range files {
+			info, err := os.Stat(f)
+			check(w.t, err)
+			size += info.Size()
+		}
+		return size
+	}
+	n, err := w.count(`SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relname IN ('identities', 'identity_logins')
+		AND relnamespace = current_schema()::regnamespace`)
+	check(w.t, err)
+	return n
 }

@@ -817,6 +817,22 @@ func TestRaces(t *testing.T) {
 		if got := one("merge from both sides", together(16, func(i int) string { return signIn([]string{a, b}[i%2], logins) })); got != a {
 			t.Errorf("merged into %s, the older is %s", got, a)
 		}
+
+		// Many sign in at once, each with a guest's identity: half are new, half known, some with a second login.
+		const crowd = 64
+		users, asked := make([]map[string]string, crowd), make([]string, crowd)
+		for i := range crowd {
+			users[i], asked[i] = w.login(uuid()), w.getID(pool, nil)
+			if i%2 == 0 {
+				w.getID(pool, users[i])
+			}
+			if i%3 == 0 {
+				users[i][awsName(partners)] = w.idToken(partners, uuid(), nil)
+			}
+		}
+		if count := together(crowd, func(i int) string { return signIn(asked[i], users[i]) }); len(count) != crowd || count[""] > 0 {
+			t.Errorf("%d users sign in, and have %d identities", crowd, len(count))
+		}
 		w.checkInvariants(t)
 	})
 }

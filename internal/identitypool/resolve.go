@@ -90,29 +90,81 @@ func (s *Service) resolve(ctx context.Context, p *pool, asked *known, logins []l
 		return s.resolveGuest(ctx, p, asked)
 	}
 	// The usual: a login of this identity, or one that is known, and nothing to link.
-	if asked != nil {
-		if asked.Enabled && !slices.ContainsFunc(logins, func(l login) bool { return !asked.has(&l) }) {
-			return asked.ID, nil
+	if asked != nil && asked.Enabled && !slices.ContainsFunc(logins, func(l login) bool { return !asked.has(&l) }) {
+		return asked.ID, nil
+	}
+	held, err := s.owners(ctx, s.DB, p, logins)
+	if err != nil {
+		return "", err
+	}
+	free := !slices.ContainsFunc(held, func(id string) bool { return id != "" })
+	var id string
+	switch {
+	case asked == nil && free, asked != nil && free && asked.guest():
+		if id, err = s.claim(ctx, p, asked, logins); !errors.Is(err, errRaced) {
+			return id, err
 		}
-	} else {
-		held, err := s.owners(ctx, s.DB, p, logins)
-		if err != nil {
-			return "", err
-		}
-		if held[0] != "" && len(slices.Compact(held)) == 1 {
-			return held[0], nil
-		}
+	case asked == nil && held[0] != "" && len(slices.Compact(held)) == 1:
+		return held[0], nil
 	}
 	askedID := ""
 	if asked != nil {
 		askedID = asked.ID
 	}
-	var id string
-	err := s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
+	err = s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
 		id, err = s.link(ctx, tx, p, askedID, logins)
 		return err
 	})
 	return id, err
+}
+
+// errRaced says that somebody else was faster.
+var errRaced = errors.New("identitypool: changed by somebody else")
+
+// claim gives logins that nobody holds to a guest or, without one, to a new identity. It reads nothing, and so hinders and
+// is hindered by no other at the serializable level: what it takes for granted, its writes find out.
+func (s *Service) claim(ctx context.Context, p *pool, guest *known, logins []login) (string, error) {
+	id := ids.Identity(s.Region, s.Now())
+	if guest != nil {
+		id = guest.ID
+	}
+	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
+		if guest == nil {
+			if err := s.insert(ctx, tx, p, id, true); err != nil {
+				return err
+			}
+		} else {
+			err := db.Changed(tx.ExecContext(ctx, `UPDATE identities SET authenticated = $1, modified = $2 WHERE id = $3 AND enabled AND NOT authenticated`,
+				true, s.Now().UnixMicro(), id))
+			if errors.Is(err, db.ErrConflict) {
+				return errRaced
+			} else if err != nil {
+				return err
+			}
+		}
+		for _, l := range logins {
+			if err := s.hold(ctx, tx, p.ID, id, &l); errors.Is(err, db.ErrConflict) {
+				return errRaced
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return id, err
+}
+
+// hold gives a login to an identity; db.ErrConflict if somebody holds it.
+func (s *Service) hold(ctx context.Context, tx *db.Tx, poolID, id string, l *login) error {
+	slot := ""
+	if l.several {
+		slot = l.subject
+	}
+	tx.AfterCommit(func() {
+		s.Log.Info("login linked", "identity_pool", poolID, "identity", id, "provider", l.name)
+	})
+	return db.Changed(tx.ExecContext(ctx, `INSERT INTO identity_logins (pool_id, provider, subject, identity_id, slot, linked) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT DO NOTHING`, poolID, l.provider, l.subject, id, slot, s.Now().UnixMicro()))
 }
 
 func (s *Service) resolveGuest(ctx context.Context, p *pool, asked *known) (string, error) {
@@ -187,7 +239,7 @@ func (s *Service) link(ctx context.Context, tx *db.Tx, p *pool, askedID string, 
 			}
 		}
 		if !slices.Contains(held, asked.ID) {
-			if !asked.guest() || asked.ID != askedID {
+			if !asked.guest() {
 				return "", errStranger
 			}
 			set = append(set, asked)
@@ -272,34 +324,26 @@ func (s *Service) merge(ctx context.Context, tx *db.Tx, owner, other *known) err
 
 // attach links the logins that nobody holds to an identity.
 func (s *Service) attach(ctx context.Context, tx *db.Tx, owner *known, held []string, logins []login) error {
-	now, linked := s.Now().UnixMicro(), false
+	linked := false
 	for i, l := range logins {
 		if held[i] != "" {
 			continue
 		}
-		slot := ""
-		if l.several {
-			slot = l.subject
-		} else if slices.ContainsFunc(owner.logins, func(o heldLogin) bool { return o.Provider == l.provider }) {
+		if !l.several && slices.ContainsFunc(owner.logins, func(o heldLogin) bool { return o.Provider == l.provider }) {
 			return errLinked
 		}
 		if owner.logins = append(owner.logins, heldLogin{l.provider, l.subject}); len(owner.logins) > loginsMost {
 			return errMany
 		}
 		// Somebody may have been faster: then this runs again and finds theirs.
-		err := db.Changed(tx.ExecContext(ctx, `INSERT INTO identity_logins (pool_id, provider, subject, identity_id, slot, linked) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT DO NOTHING`, owner.PoolID, l.provider, l.subject, owner.ID, slot, now))
-		if err != nil {
+		if err := s.hold(ctx, tx, owner.PoolID, owner.ID, &l); err != nil {
 			return err
 		}
 		linked = true
-		tx.AfterCommit(func() {
-			s.Log.Info("login linked", "identity_pool", owner.PoolID, "identity", owner.ID, "provider", l.name)
-		})
 	}
 	if !linked || owner.Created == 0 { // just made
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE identities SET authenticated = $1, modified = $2 WHERE id = $3`, true, now, owner.ID)
+	_, err := tx.ExecContext(ctx, `UPDATE identities SET authenticated = $1, modified = $2 WHERE id = $3`, true, s.Now().UnixMicro(), owner.ID)
 	return err
 }
