@@ -382,16 +382,16 @@ func (q *Request) parseCredential(credential string, opts Options) error {
 	q.AccessKeyID, q.Date, q.Region, q.Service = parts[0], parts[1], parts[2], parts[3]
 	switch {
 	case parts[4] != terminator:
-		return &Error{Kind: WrongTerminator, Expected: terminator, Actual: parts[4],
+		return &Error{Kind: WrongTerminator, Expected: terminator, Actual: clip(parts[4]),
 			Message: "Credential should be scoped with a valid terminator: 'aws4_request', not '" + clip(parts[4]) + "'."}
 	case q.Service == "" || opts.Service != "" && q.Service != opts.Service:
-		return &Error{Kind: WrongService, Expected: opts.Service, Actual: q.Service,
+		return &Error{Kind: WrongService, Expected: opts.Service, Actual: clip(q.Service),
 			Message: "Credential should be scoped to correct service: '" + opts.Service + "'."}
 	case q.Region == "" || opts.Region != "" && q.Region != opts.Region:
-		return &Error{Kind: WrongRegion, Expected: opts.Region, Actual: q.Region,
+		return &Error{Kind: WrongRegion, Expected: opts.Region, Actual: clip(q.Region),
 			Message: "Credential should be scoped to a valid region."}
 	case q.Date != q.timestamp[:8]:
-		return &Error{Kind: WrongDate, Expected: q.timestamp[:8], Actual: q.Date,
+		return &Error{Kind: WrongDate, Expected: q.timestamp[:8], Actual: clip(q.Date),
 			Message: "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" +
 				clip(q.Date) + "' != '" + q.timestamp[:8] + "', from '" + q.timestamp + "'."}
 	}
@@ -422,6 +422,9 @@ func (q *Request) checkTime(opts Options) error {
 	return e
 }
 
+// maxUnsigned bounds how many headers an error names.
+const maxUnsigned = 20
+
 // checkSignedHeaders refuses a request with headers that could be changed on the way though they decide what it does:
 // the host, the operation of a JSON service, and for S3 everything named x-amz-*.
 func (q *Request) checkSignedHeaders() error {
@@ -446,12 +449,17 @@ func (q *Request) checkSignedHeaders() error {
 		return nil
 	}
 	slices.Sort(unsigned)
+	unsigned = unsigned[:min(len(unsigned), maxUnsigned)]
+	for i := range unsigned {
+		unsigned[i] = clip(unsigned[i])
+	}
 	return &Error{Kind: NotSigned, Headers: unsigned,
 		Message: "'" + strings.Join(unsigned, "', '") + "' must be a 'SignedHeader' in the AWS Authorization."}
 }
 
 func (q *Request) signs(name string) bool {
-	return slices.Contains(q.SignedHeaders, name)
+	_, found := slices.BinarySearch(q.SignedHeaders, name)
+	return found
 }
 
 // parsePayload finds what an S3 request declares about its body.

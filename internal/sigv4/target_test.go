@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -63,4 +64,24 @@ func presign(t *testing.T, query string, key []byte) string {
 		t.Fatal("a made-up signature was accepted")
 	}
 	return hex.EncodeToString(mac(key, e.StringToSign))
+}
+
+// TestUnsignedHeadersAreBounded: an error does not repeat all headers of a request.
+func TestUnsignedHeadersAreBounded(t *testing.T) {
+	r := received("GET / HTTP/1.1\nHost: h\nX-Amz-Date: 20260301T120000Z\n\n")
+	var names []string
+	for i := range 20_000 {
+		r.Header.Set("X-Amz-"+strconv.Itoa(i), "")
+		names = append(names, "a"+strconv.Itoa(100_000+i))
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20260301/us-east-1/s3/aws4_request, SignedHeaders="+
+		strings.Join(names, ";")+";host, Signature=x")
+	_, err := Parse(r, Options{Now: at("20260301T120000Z")})
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Kind != NotSigned {
+		t.Fatal(err)
+	}
+	if len(e.Message) > 6000 || len(e.Headers) > 100 {
+		t.Errorf("a message of %d bytes and %d headers", len(e.Message), len(e.Headers))
+	}
 }
