@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"usher/internal/api/cognitoidp"
+	"usher/internal/awsapi"
 	"usher/internal/db"
 	"usher/internal/ids"
 )
@@ -159,6 +160,8 @@ func (a *signIn) loadClient(ctx context.Context, clientID string) (err error) {
 		return errClientNotFound(clientID)
 	}
 	a.client, a.pool = c, p
+	awsapi.Annotate(ctx, "user_pool", p.ID)
+	awsapi.Annotate(ctx, "client", c.ID)
 	return nil
 }
 
@@ -191,7 +194,8 @@ func (a *signIn) flowAllowed() error {
 			return nil
 		}
 	case cognitoidp.AuthFlowTypeRefreshTokenAuth, cognitoidp.AuthFlowTypeRefreshToken:
-		if a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowRefreshTokenAuth, "") {
+		// Tokens that are rotated are refreshed by GetTokensFromRefreshToken only.
+		if _, rotates := a.client.rotation(); !rotates && a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowRefreshTokenAuth, "") {
 			return nil
 		}
 	}
@@ -229,11 +233,8 @@ func (a *signIn) param(name string) (string, error) {
 // identify finds the user of a first request, and refuses those who may not try to sign in now. A disabled user is to a
 // client that hides who exists the same as an unknown one.
 func (a *signIn) identify(ctx context.Context, name string) error {
-	u, err := a.userOrInvented(ctx, a.DB, a.pool, a.client, name, errUserNotFound)
+	u, err := a.requested(ctx, a.DB, a.pool, a.client, name, a.secretHash(), errUserNotFound)
 	if err != nil {
-		return err
-	}
-	if err := a.secretHash(name, u.Username); err != nil {
 		return err
 	}
 	return a.admit(ctx, u)
@@ -332,7 +333,7 @@ func (a *signIn) resume(ctx context.Context, q db.Querier, st session) error {
 	} else if err != nil {
 		return err
 	}
-	if err := a.secretHash(name, u.Username); err != nil {
+	if err := a.client.checkSecretHash(a.secretHash(), name, u.Username); err != nil {
 		return err
 	}
 	if !a.pool.named(u, name) {
@@ -374,13 +375,12 @@ func (p *pool) named(u *user, name string) bool {
 	return false
 }
 
-// secretHash checks SECRET_HASH of this step.
-func (a *signIn) secretHash(names ...string) error {
-	sent, ok := a.params["SECRET_HASH"]
-	if !ok {
-		return a.client.checkSecretHash(nil, names...)
+// secretHash returns SECRET_HASH of this step; nil if there is none.
+func (a *signIn) secretHash() *string {
+	if sent, ok := a.params["SECRET_HASH"]; ok {
+		return &sent
 	}
-	return a.client.checkSecretHash(&sent, names...)
+	return nil
 }
 
 // checkSecretHash verifies that the sender of a request knows a secret of the client: sent is Base64(HMAC-SHA-256(secret,

@@ -80,7 +80,7 @@ func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, a
 	} else if err != nil {
 		return err
 	}
-	if err := a.secretHash(name, u.Username); err != nil {
+	if err := a.client.checkSecretHash(a.secretHash(), name, u.Username); err != nil {
 		return err
 	}
 	if !u.invented() && !a.pool.named(u, name) {

@@ -635,7 +635,7 @@ func TestSecretHash(t *testing.T) {
 		_, err = app.sdk.SignUp(t.Context(), &cip.SignUpInput{ClientId: &app.app, Username: &name, Password: aws.String(testPassword)})
 		wantError(t, "SignUp", err, "NotAuthorizedException", missing)
 		_, err = app.sdk.ConfirmSignUp(t.Context(), &cip.ConfirmSignUpInput{ClientId: &app.app, Username: &name, ConfirmationCode: &name})
-		wantError(t, "ConfirmSignUp of nobody", err, "UserNotFoundException", "")
+		wantError(t, "ConfirmSignUp of nobody", err, "NotAuthorizedException", missing)
 		name = "alice"
 		_, err = app.sdk.ConfirmSignUp(t.Context(), &cip.ConfirmSignUpInput{ClientId: &app.app, Username: &name, ConfirmationCode: &name})
 		wantError(t, "ConfirmSignUp", err, "NotAuthorizedException", missing)

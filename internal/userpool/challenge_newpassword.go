@@ -71,7 +71,7 @@ func (a *signIn) answerNewPassword(ctx context.Context, st session) (*outcome, e
 	if err != nil {
 		return nil, err
 	}
-	a.user, err = a.updateUser(ctx, a.pool, a.user.Key, func(tx *db.Tx, u *user) error {
+	a.user, err = a.updateFound(ctx, a.pool, a.user, func(tx *db.Tx, u *user) error {
 		if err := useSession(ctx, tx, st); err != nil {
 			return err
 		}

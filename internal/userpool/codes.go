@@ -75,26 +75,40 @@ type codeRow struct {
 	Tries     int64 // in this hour
 }
 
+// readCode reads the user's code of a kind, and how many answers were tried.
+func (s *Service) readCode(ctx context.Context, q db.Querier, p *pool, sub string, kind codeKind) (codeRow, error) {
+	return db.One[codeRow](ctx, q, `SELECT c.hash, COALESCE(c.attribute, ''), COALESCE(c.value, ''), COALESCE(c.expires, 0), COALESCE(r.count, 0)
+		FROM (SELECT 1 AS one) AS o
+		LEFT JOIN user_codes c ON c.pool_id = $1 AND c.sub = $2 AND c.purpose = $3
+		LEFT JOIN user_rates r ON r.pool_id = $1 AND r.sub = $2 AND r.kind = $4 AND r.expires > $5`, p.ID, sub, kind.purpose, kind.try.name, s.now())
+}
+
+// isCode reports whether takeCode would take code. It counts nothing: whoever is told must have called takeCode.
+func (s *Service) isCode(ctx context.Context, p *pool, sub string, kind codeKind, code string) (bool, error) {
+	row, err := s.readCode(ctx, s.DB, p, sub, kind)
+	return err == nil && row.Tries < kind.try.max && row.fits(p.keys.codeHash(sub, kind, code), s.now()), err
+}
+
+// fits reports whether the row's code is live and has the hash.
+func (row *codeRow) fits(hash []byte, now int64) bool {
+	return now < row.Expires && subtle.ConstantTimeCompare(row.Hash, hash) == 1
+}
+
 // takeCode consumes the user's live code if it is code, and returns where that had been sent. A wrong one is counted:
 // refusal is the answer to the caller, and the transaction must commit for the count to hold.
 func (s *Service) takeCode(ctx context.Context, tx *db.Tx, p *pool, sub string, kind codeKind, code string) (from delivery, refusal, err error) {
-	now := s.now()
-	row, err := db.One[codeRow](ctx, tx, `SELECT c.hash, COALESCE(c.attribute, ''), COALESCE(c.value, ''), COALESCE(c.expires, 0), COALESCE(r.count, 0)
-		FROM (SELECT 1 AS one) AS o
-		LEFT JOIN user_codes c ON c.pool_id = $1 AND c.sub = $2 AND c.purpose = $3
-		LEFT JOIN user_rates r ON r.pool_id = $1 AND r.sub = $2 AND r.kind = $4 AND r.expires > $5`, p.ID, sub, kind.purpose, kind.try.name, now)
+	row, err := s.readCode(ctx, tx, p, sub, kind)
 	if err != nil {
 		return from, nil, err
 	}
 	if row.Tries >= kind.try.max {
 		return from, errAttemptLimit, nil
 	}
-	live := row.Hash != nil && now < row.Expires
-	if live && subtle.ConstantTimeCompare(row.Hash, p.keys.codeHash(sub, kind, code)) == 1 {
+	if row.fits(p.keys.codeHash(sub, kind, code), s.now()) {
 		return delivery{row.Attribute, row.Value}, nil, dropCode(ctx, tx, p, sub, kind)
 	}
 	refusal = errCodeMismatch
-	if !live {
+	if row.Hash == nil || s.now() >= row.Expires {
 		refusal = errCodeExpired
 	}
 	return from, refusal, s.spend(ctx, tx, p, sub, kind.try)

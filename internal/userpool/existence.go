@@ -17,16 +17,26 @@ import (
 // id, a salt and a place where codes would go, all derived from the name under the pool's secret and therefore the same
 // each time (RFC 5054 section 2.5.1.3). Its codes are counted like anybody's and never sent; no password is right for it.
 
-// userOrInvented is findUser for operations that may have to hide who exists: unknown is the error for clients that tell.
-func (s *Service) userOrInvented(ctx context.Context, q db.Querier, p *pool, c *client, name string, unknown error) (*user, error) {
+// requested returns the user whom an unsigned request names, once the request has shown that it comes from client c: hash is
+// its secret hash, for the name as it was sent or for the username. unknown is the error where there is no such user; a
+// client that hides who exists goes on with an invented one.
+func (s *Service) requested(ctx context.Context, q db.Querier, p *pool, c *client, name string, hash *string, unknown error) (*user, error) {
+	badHash := c.checkSecretHash(hash, name)
 	u, err := s.findUser(ctx, q, p, name)
-	if !errors.Is(err, cognitoidp.ErrUserNotFound) {
-		return u, err
-	}
-	if !c.hidesUsers() {
+	switch {
+	case errors.Is(err, cognitoidp.ErrUserNotFound) && badHash != nil:
+		return nil, badHash
+	case errors.Is(err, cognitoidp.ErrUserNotFound) && c.hidesUsers():
+		return p.invent(name), nil
+	case errors.Is(err, cognitoidp.ErrUserNotFound):
 		return nil, unknown
+	case err == nil && badHash != nil:
+		err = c.checkSecretHash(hash, u.Username)
 	}
-	return p.invent(name), nil
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // invent returns the user that stands for a name which nobody has. His name for SRP is the name that was asked for where

@@ -202,8 +202,9 @@ func (u *user) set(attr, value string) {
 	u.Doc.V.Attributes[attr] = value
 }
 
-// revokeTokens makes every token of the user that was issued up to now invalid.
-func (u *user) revokeTokens(now time.Time) { u.TokensAfter = now.UnixMicro() }
+// revokeTokens makes every token of the user that was issued up to now invalid. It never takes back an earlier revocation,
+// even where the clock does not advance or was set back.
+func (u *user) revokeTokens(now time.Time) { u.TokensAfter = max(now.UnixMicro(), u.TokensAfter+1) }
 
 // group is a group of users.
 type group struct {

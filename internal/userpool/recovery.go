@@ -16,11 +16,8 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 	}
 	var to delivery
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := s.userOrInvented(ctx, tx, p, c, *in.Username, errNoSuchCombination)
+		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
-			return err
-		}
-		if err := c.checkSecretHash(in.SecretHash, *in.Username, u.Username); err != nil {
 			return err
 		}
 		to, err = p.recoveryDelivery(u)
@@ -94,11 +91,8 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 	if err := p.checkPassword(*in.Password); err != nil {
 		return nil, err
 	}
-	found, err := s.userOrInvented(ctx, s.DB, p, c, *in.Username, errNoSuchCombination)
+	found, err := s.requested(ctx, s.DB, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.checkSecretHash(in.SecretHash, *in.Username, found.Username); err != nil {
 		return nil, err
 	}
 	_, err = p.recoveryDelivery(found)
@@ -107,9 +101,17 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 	} else if !found.Enabled {
 		return nil, errUserDisabled
 	}
-	stored, err := s.newPassword(p, found, *in.Password) // before the transaction: it takes a while
+	// The password is worked on before the transaction, since that takes a while, but only for the right code: the history of
+	// passwords is not for everybody to try.
+	right, err := s.isCode(ctx, p, found.Sub, codeForgotPassword, *in.ConfirmationCode)
 	if err != nil {
 		return nil, err
+	}
+	var stored password
+	if right && !found.invented() {
+		if stored, err = s.newPassword(p, found, *in.Password); err != nil {
+			return nil, err
+		}
 	}
 	var refusal error
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
@@ -118,9 +120,8 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 		if err != nil || refusal != nil {
 			return err
 		}
-		if found.invented() {
-			refusal = errCodeMismatch // guessed a code that was never sent
-			return nil
+		if found.invented() || !right {
+			return errCodeMismatch // guessed a code that was never sent, or has just been sent
 		}
 		u, err := s.userBySub(ctx, tx, p, found.Sub)
 		if err != nil {
@@ -184,7 +185,7 @@ func (s *Service) ChangePassword(ctx context.Context, in *cognitoidp.ChangePassw
 		return nil, err
 	}
 	proven := u.PasswordSet
-	_, err = s.updateUser(ctx, p, u.Key, func(_ *db.Tx, u *user) error {
+	_, err = s.updateFound(ctx, p, u, func(_ *db.Tx, u *user) error {
 		if u.PasswordSet != proven {
 			return errWrongPassword // somebody else has changed it meanwhile
 		}

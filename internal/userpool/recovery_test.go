@@ -312,6 +312,11 @@ func TestSignUpRefusals(t *testing.T) {
 		}
 		wantError(t, c.what, err, c.code, c.message)
 	}
+	preferred := ts.newApp(t, func(p *cip.CreateUserPoolInput, _ *cip.CreateUserPoolClientInput) {
+		p.AliasAttributes = []types.AliasAttributeType{"preferred_username"}
+	})
+	_, err := ts.sdk.SignUp(t.Context(), &cip.SignUpInput{ClientId: &preferred.app, Username: aws.String("alice"), Password: aws.String(testPassword), UserAttributes: attributes("preferred_username", "al")})
+	wantError(t, "alias before confirmation", err, "InvalidParameterException", "")
 	if sent := ts.outbox.take(); len(sent) != 0 {
 		t.Errorf("refused sign-ups sent %+v", sent)
 	}
@@ -517,6 +522,27 @@ func TestRaces(t *testing.T) {
 		won, errs = race(16, func(int) error { _, err := app.respond(t, "PASSWORD_VERIFIER", nil, answer); return err })
 		if won != 1 || errs["NotAuthorizedException: Invalid session for the user, session can only be used once."] != 15 {
 			t.Errorf("%d answers to one secret block won: %v", won, errs)
+		}
+	})
+}
+
+// Who has no code learns nothing of former passwords.
+func TestHistoryNeedsCode(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t, func(p *cip.CreateUserPoolInput, _ *cip.CreateUserPoolClientInput) {
+			p.Policies = &types.UserPoolPolicyType{PasswordPolicy: &types.PasswordPolicyType{MinimumLength: aws.Int32(8), PasswordHistorySize: aws.Int32(3)}}
+		})
+		app.user(t, "alice")
+		if _, err := app.forgot(t, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		code := ts.outbox.code(t)
+		for _, password := range []string{testPassword, newPassword} {
+			wantError(t, "wrong code", app.confirmForgot(t, "alice", notCode(code, 1)[0], password), "CodeMismatchException", mismatch)
+		}
+		wantError(t, "used password", app.confirmForgot(t, "alice", code, testPassword), "PasswordHistoryPolicyViolationException", "")
+		if err := app.confirmForgot(t, "alice", code, newPassword); err != nil {
+			t.Error("the code was lost with the refused password:", err)
 		}
 	})
 }

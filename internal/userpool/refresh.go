@@ -60,8 +60,9 @@ func (a *signIn) refresh(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.secretHash(u.Username); err != nil {
-		if _, sent := a.params["SECRET_HASH"]; sent {
+	hash := a.secretHash()
+	if err := a.client.checkSecretHash(hash, u.Username); err != nil {
+		if hash != nil {
 			err = errRefreshSecretHash(a.client.ID)
 		}
 		return nil, err
@@ -240,7 +241,7 @@ var errUnauthorizedClient = cognitoidp.ErrUnauthorized.Msg("The client is not au
 // GlobalSignOut ends every sign-in of the user who calls it.
 func (s *Service) GlobalSignOut(ctx context.Context, in *cognitoidp.GlobalSignOutRequest) (*cognitoidp.GlobalSignOutResponse, error) {
 	b := bearerFrom(ctx)
-	_, err := s.updateUser(ctx, b.pool, b.user.Key, func(_ *db.Tx, u *user) error {
+	_, err := s.updateFound(ctx, b.pool, b.user, func(_ *db.Tx, u *user) error {
 		u.revokeTokens(s.Now())
 		return nil
 	})

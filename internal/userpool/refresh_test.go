@@ -233,16 +233,22 @@ func TestRotation(t *testing.T) {
 			}
 			return r
 		}
+		byDefault := app.anotherClient(t, func(_ *cip.CreateUserPoolInput, c *cip.CreateUserPoolClientInput) {
+			c.ExplicitAuthFlows = nil
+			c.RefreshTokenRotation = &types.RefreshTokenRotationType{Feature: "ENABLED"}
+		})
 		first := app.signIn(t, "alice", testPassword)
-		_, err := app.refresh(t, first.RefreshToken)
-		wantError(t, "REFRESH_TOKEN_AUTH", err, "InvalidParameterException", "Auth flow not enabled for this client")
+		for _, a := range []*testApp{app, byDefault} {
+			_, err := a.refresh(t, first.RefreshToken)
+			wantError(t, "REFRESH_TOKEN_AUTH", err, "InvalidParameterException", "Auth flow not enabled for this client")
+		}
 		second := must(first.RefreshToken)
 		ts.clock.advance(9 * time.Second)
 		retried := must(first.RefreshToken) // the answer was lost
 		third := must(second.RefreshToken)
 		must(retried.RefreshToken) // of the same turn as the second, within grace
 		ts.clock.advance(10 * time.Second)
-		_, err = next(second.RefreshToken)
+		_, err := next(second.RefreshToken)
 		wantError(t, "after the grace", err, "RefreshTokenReuseException", "")
 		_, err = next(third.RefreshToken)
 		wantError(t, "the newest token after a theft", err, "NotAuthorizedException", "Refresh Token has been revoked")

@@ -108,6 +108,19 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+func TestRevokeTokens(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	u := &user{}
+	u.revokeTokens(now)
+	if u.TokensAfter != now.UnixMicro() {
+		t.Errorf("revoked up to %d", u.TokensAfter)
+	}
+	u.revokeTokens(now.Add(-time.Hour)) // the clock was set back
+	if u.TokensAfter <= now.UnixMicro() {
+		t.Error("a revocation was taken back")
+	}
+}
+
 func TestLockout(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	for _, c := range []struct {

@@ -36,6 +36,9 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	if err := p.checkRequired(values); err != nil {
 		return nil, err
 	}
+	if values[attrPreferredUsername] != "" && p.isAlias(attrPreferredUsername) {
+		return nil, errPreferredTooEarly
+	}
 	for _, attr := range []string{attrEmail, attrPhone} {
 		if values[attr] != "" {
 			values[attr+"_verified"] = "false"
@@ -96,11 +99,8 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 	}
 	var refusal error
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := s.userOrInvented(ctx, tx, p, c, *in.Username, errNoSuchCombination)
+		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
-			return err
-		}
-		if err := c.checkSecretHash(in.SecretHash, *in.Username, u.Username); err != nil {
 			return err
 		}
 		if _, sends := p.confirmationDelivery(u); c.hidesUsers() && (u.Status != cognitoidp.UserStatusTypeUnconfirmed || !sends) {
@@ -114,8 +114,7 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 			return err
 		}
 		if u.invented() {
-			refusal = errCodeMismatch // guessed a code that was never sent
-			return nil
+			return errCodeMismatch // guessed a code that was never sent
 		}
 		u.Status = cognitoidp.UserStatusTypeConfirmed
 		if u.attributes()[from.attribute] == from.target {
@@ -141,11 +140,8 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 	}
 	var to delivery
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := s.userOrInvented(ctx, tx, p, c, *in.Username, errNoSuchCombination)
+		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
-			return err
-		}
-		if err := c.checkSecretHash(in.SecretHash, *in.Username, u.Username); err != nil {
 			return err
 		}
 		sends := false

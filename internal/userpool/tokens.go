@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"usher/internal/api/cognitoidp"
+	"usher/internal/awsapi"
 	"usher/internal/db"
 	"usher/internal/ids"
 	"usher/internal/token"
@@ -258,6 +259,8 @@ func (s *Service) Bearer(ctx context.Context, text string) (context.Context, err
 	if err := statusAllows(b.user); err != nil {
 		return nil, err
 	}
+	awsapi.Annotate(ctx, "user_pool", b.pool.ID)
+	awsapi.Annotate(ctx, "sub", b.user.Sub)
 	return context.WithValue(ctx, bearerKey{}, b), nil
 }
 
@@ -386,4 +389,14 @@ func (s *Service) userBySub(ctx context.Context, q db.Querier, p *pool, sub stri
 		return nil, err
 	}
 	return p.user(row), nil
+}
+
+// updateFound is updateUser for a user who was found before; another person who has got the name since is not changed.
+func (s *Service) updateFound(ctx context.Context, p *pool, found *user, change func(tx *db.Tx, u *user) error) (*user, error) {
+	return s.updateUser(ctx, p, found.Key, func(tx *db.Tx, u *user) error {
+		if u.Sub != found.Sub {
+			return errUserNotFound
+		}
+		return change(tx, u)
+	})
 }

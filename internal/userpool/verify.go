@@ -25,7 +25,13 @@ func (s *Service) GetUser(ctx context.Context, in *cognitoidp.GetUserRequest) (*
 // DeleteUser deletes the signed-in user.
 func (s *Service) DeleteUser(ctx context.Context, in *cognitoidp.DeleteUserRequest) error {
 	b := bearerFrom(ctx)
-	return s.DB.Tx(ctx, func(tx *db.Tx) error { return s.deleteUser(ctx, tx, b.user) })
+	return s.DB.Tx(ctx, func(tx *db.Tx) error {
+		u, err := s.userBySub(ctx, tx, b.pool, b.user.Sub)
+		if err != nil {
+			return err
+		}
+		return s.deleteUser(ctx, tx, u)
+	})
 }
 
 // UpdateUserAttributes changes attributes of the signed-in user. A new e-mail address or phone number is unverified; where
@@ -33,7 +39,7 @@ func (s *Service) DeleteUser(ctx context.Context, in *cognitoidp.DeleteUserReque
 func (s *Service) UpdateUserAttributes(ctx context.Context, in *cognitoidp.UpdateUserAttributesRequest) (*cognitoidp.UpdateUserAttributesResponse, error) {
 	b := bearerFrom(ctx)
 	out := &cognitoidp.UpdateUserAttributesResponse{}
-	_, err := s.updateUser(ctx, b.pool, b.user.Key, func(tx *db.Tx, u *user) error {
+	_, err := s.updateFound(ctx, b.pool, b.user, func(tx *db.Tx, u *user) error {
 		out.CodeDeliveryDetailsList = nil
 		values, err := b.pool.readAttributes(in.UserAttributes, b.client, u)
 		if err != nil {
@@ -78,7 +84,7 @@ func (s *Service) startVerification(ctx context.Context, tx *db.Tx, p *pool, c *
 // DeleteUserAttributes removes attributes of the signed-in user.
 func (s *Service) DeleteUserAttributes(ctx context.Context, in *cognitoidp.DeleteUserAttributesRequest) (*cognitoidp.DeleteUserAttributesResponse, error) {
 	b := bearerFrom(ctx)
-	_, err := s.updateUser(ctx, b.pool, b.user.Key, func(_ *db.Tx, u *user) error {
+	_, err := s.updateFound(ctx, b.pool, b.user, func(_ *db.Tx, u *user) error {
 		return b.pool.deleteAttributes(u, in.UserAttributeNames, b.client)
 	})
 	return nil, err
