@@ -21,7 +21,7 @@ var imports = map[string]string{
 	"iam":          "api/iam arn awsapi db ids policy seal token",
 	"sts":          "access api/sts arn awsapi db iam ids policy seal token",
 	"identitypool": "access api/cognitoidentity arn awsapi db ids seal sts token",
-	"gateway":      "arn awsapi db ids sigv4",
+	"gateway":      "arn awsapi db ids policy sigv4",
 }
 
 // anything may be imported by these.

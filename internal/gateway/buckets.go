@@ -23,7 +23,10 @@ var Schema embed.FS
 type bucketRow struct {
 	Name, Account, State string
 	Created              int64 // microseconds
+	Doc                  db.JSON[bucketDoc]
 }
+
+const bucketColumns = `name, account_id, state, created, doc`
 
 const (
 	creating = "creating" // the upstream may have the bucket or not
@@ -34,17 +37,15 @@ func bucketScope(name string) string { return "gateway:bucket:" + name }
 
 // owner is the account that owns a bucket, "" if there is no such bucket. It comes from memory.
 func (g *Gateway) owner(ctx context.Context, name string) (string, error) {
-	return g.owners.Get(ctx, name, bucketScope(name), func(ctx context.Context) (string, error) {
-		row, err := g.bucketRow(ctx, g.c.DB, name)
-		if errors.Is(err, db.ErrNotFound) || err == nil && row.State != ready {
-			return "", nil
-		}
-		return row.Account, err
-	})
+	f, err := g.facts(ctx, name)
+	if err != nil || f == nil {
+		return "", err
+	}
+	return f.owner, nil
 }
 
 func (g *Gateway) bucketRow(ctx context.Context, q db.Querier, name string) (bucketRow, error) {
-	return db.One[bucketRow](ctx, q, `SELECT name, account_id, state, created FROM gateway_buckets WHERE name = $1`, name)
+	return db.One[bucketRow](ctx, q, `SELECT `+bucketColumns+` FROM gateway_buckets WHERE name = $1`, name)
 }
 
 // createBucket registers the name, has the upstream make the bucket, and marks it ready. Whatever is interrupted in
@@ -225,7 +226,7 @@ func (g *Gateway) listBuckets(w *answer, q *request) error {
 	if region := q.param("bucket-region"); region != "" && region != g.c.Region {
 		most = 0
 	}
-	rows, err := db.All[bucketRow](q.http.Context(), g.c.DB, `SELECT name, account_id, state, created FROM gateway_buckets
+	rows, err := db.All[bucketRow](q.http.Context(), g.c.DB, `SELECT `+bucketColumns+` FROM gateway_buckets
 		WHERE account_id = $1 AND name > $2 AND name >= $3 AND name < $4 AND state = $5 ORDER BY name LIMIT $6`,
 		q.caller.AccountID, after, prefix, prefix+"\x7f", ready, most+1)
 	if err != nil {

@@ -48,7 +48,7 @@ func (g *Gateway) deleteObjects(w *answer, q *request) error {
 			fail(errInvalidURI)
 			continue
 		}
-		err := g.c.Authorizer.Decide(ctx, q.caller, q.deletes(o))
+		err := g.decide(q, q.deletes(o)...)
 		if errors.Is(err, awsapi.ErrAccessDenied) {
 			fail(q.asS3(err))
 			continue

@@ -313,7 +313,7 @@ func (g *Gateway) refused(q *request, res *http.Response) error {
 		return e
 	}
 	list := awsapi.Target{Action: "s3:ListBucket", Resource: resource(bucket, ""), Keys: q.commonKeys(), Account: owner}
-	if err := g.c.Authorizer.Decide(q.http.Context(), q.caller, []awsapi.Target{list}); err != nil {
+	if err := g.decide(q, list); err != nil {
 		return err
 	}
 	if e.Code == "NoSuchKey" {

@@ -48,6 +48,7 @@ type Config struct {
 	DB          *db.DB // with Schema applied
 	Credentials Credentials
 	Authorizer  Authorizer
+	Principals  Principals
 
 	// Region is what requests must be signed for, and where buckets are.
 	Region string
@@ -64,22 +65,22 @@ type Config struct {
 
 // Gateway is an http.Handler that serves S3.
 type Gateway struct {
-	c      Config
-	hosts  []string
-	store  *store
-	owners *db.Cache[string, string]
+	c       Config
+	hosts   []string
+	store   *store
+	buckets *db.Cache[string, *bucketFacts]
 }
 
 // New returns a gateway. It does not contact the upstream.
 func New(c Config) (*Gateway, error) {
-	if c.DB == nil || c.Credentials == nil || c.Authorizer == nil || c.Log == nil || c.Now == nil || c.Region == "" {
+	if c.DB == nil || c.Credentials == nil || c.Authorizer == nil || c.Principals == nil || c.Log == nil || c.Now == nil || c.Region == "" {
 		return nil, errors.New("gateway: configuration is not complete")
 	}
 	store, err := newStore(c.Upstream, c.Now)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{c: c, store: store, owners: db.NewCache[string, string](c.DB, "gateway buckets", 10000)}
+	g := &Gateway{c: c, store: store, buckets: db.NewCache[string, *bucketFacts](c.DB, "gateway buckets", 10000)}
 	for _, h := range c.Hosts {
 		h = strings.ToLower(h)
 		g.hosts = append(g.hosts, h, "s3."+h)
@@ -140,7 +141,7 @@ func (g *Gateway) serve(w *answer, q *request) error {
 	}
 	q.decide()
 	if op.flags&manyTargets == 0 {
-		if err := g.c.Authorizer.Decide(ctx, q.caller, q.targets); err != nil {
+		if err := g.decide(q, q.targets...); err != nil {
 			return err
 		}
 	}
@@ -154,6 +155,11 @@ func (g *Gateway) serve(w *answer, q *request) error {
 		return err
 	}
 	return op.serve(g, w, q)
+}
+
+// decide asks whether the caller may do all of targets. A denial is kept under the id of the request.
+func (g *Gateway) decide(q *request, targets ...awsapi.Target) error {
+	return g.c.Authorizer.Decide(awsapi.WithRequestID(q.http.Context(), q.id), q.caller, targets)
 }
 
 // authenticate verifies the signature. A request without one is anonymous.

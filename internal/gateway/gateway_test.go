@@ -83,6 +83,28 @@ func (r *rules) set(deny ...string) {
 	r.deny, r.asked = deny, nil
 }
 
+// people are the users of the tests: alice of account, whose id is AIDAALICE, and the accounts.
+type people struct{}
+
+func (people) ResolvePrincipal(_ context.Context, _ db.Querier, kind, value string) (string, bool, error) {
+	switch {
+	case kind == "AWS" && value == aliceARN:
+		return "AIDAALICE", true, nil
+	case kind == "AWS":
+		return "", value == "*" || value == account || value == other, nil
+	}
+	return "", false, nil
+}
+
+func (people) PrincipalARN(_ context.Context, _ db.Querier, id string) (string, error) {
+	if id == "AIDAALICE" {
+		return aliceARN, nil
+	}
+	return "", nil
+}
+
+const aliceARN = "arn:aws:iam::" + account + ":user/alice"
+
 type fixture struct {
 	*Gateway
 	rules *rules
@@ -94,7 +116,7 @@ type fixture struct {
 func newGateway(t testing.TB, u Upstream, change func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{rules: &rules{}, db: dbtest.Open(t, dbtest.SQLite(t), db.Schema{Name: "gateway", Files: Schema}), log: &bytes.Buffer{}}
-	c := Config{Upstream: u, DB: f.db, Credentials: keys, Authorizer: f.rules, Region: region, Hosts: []string{"localhost", "s3.example.com"},
+	c := Config{Upstream: u, DB: f.db, Credentials: keys, Authorizer: f.rules, Principals: people{}, Region: region, Hosts: []string{"localhost", "s3.example.com"},
 		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: f.log}, nil)), Now: time.Now}
 	if change != nil {
 		change(&c)
@@ -301,6 +323,8 @@ var mapping = []struct {
 	{"PUT", "/box?accelerate", "", "PutBucketAccelerateConfiguration", "s3:PutAccelerateConfiguration box", ""},
 	{"PUT", "/box?object-lock", "", "PutObjectLockConfiguration", "s3:PutBucketObjectLockConfiguration box", ""},
 	{"DELETE", "/box?ownershipControls", "", "DeleteBucketOwnershipControls", "s3:PutBucketOwnershipControls box", ""},
+	{"GET", "/box?publicAccessBlock", "", "GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock box", ""},
+	{"DELETE", "/box?publicAccessBlock", "", "DeletePublicAccessBlock", "s3:PutBucketPublicAccessBlock box", ""},
 	{"PUT", "/box?publicAccessBlock", "", "PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock box", ""},
 	{"GET", "/box?inventory&id=1", "", "GetBucketInventoryConfiguration", "s3:GetInventoryConfiguration box", ""},
 	{"DELETE", "/box?intelligent-tiering&id=1", "", "DeleteBucketIntelligentTieringConfiguration", "s3:PutIntelligentTieringConfiguration box", ""},

@@ -21,7 +21,7 @@ import (
 func (s *Service) resolveTrust(ctx context.Context, q db.Querier, document string) (map[string]string, error) {
 	ids := map[string]string{}
 	_, err := mapPrincipals(document, func(kind, value string) (string, error) {
-		id, ok, err := s.resolvePrincipal(ctx, q, kind, value)
+		id, ok, err := s.ResolvePrincipal(ctx, q, kind, value)
 		if err != nil {
 			return "", err
 		}
@@ -36,8 +36,9 @@ func (s *Service) resolveTrust(ctx context.Context, q db.Querier, document strin
 	return ids, err
 }
 
-// resolvePrincipal reports whether a principal may stand in a policy, and the unique id of a user or role.
-func (s *Service) resolvePrincipal(ctx context.Context, q db.Querier, kind, value string) (id string, ok bool, err error) {
+// ResolvePrincipal reports whether a principal may stand in a policy of a role or another resource, and the unique id of a
+// user, role or role session. kind is AWS, Federated, Service or CanonicalUser.
+func (s *Service) ResolvePrincipal(ctx context.Context, q db.Querier, kind, value string) (id string, ok bool, err error) {
 	switch kind {
 	case "Service":
 		name, found := strings.CutSuffix(value, ".amazonaws.com")
@@ -135,18 +136,28 @@ func (s *Service) showTrust(ctx context.Context, q db.Querier, document string, 
 		if !ok || kind != "AWS" {
 			return value, nil
 		}
-		base, session, _ := strings.Cut(id, ":")
-		e, err := s.entityByID(ctx, q, base)
-		switch {
-		case errors.Is(err, db.ErrNotFound):
-			return id, nil
-		case err != nil:
-			return "", err
-		case session != "":
-			return "arn:aws:sts::" + e.AccountID + ":assumed-role/" + e.Name + "/" + session, nil
+		name, err := s.PrincipalARN(ctx, q, id)
+		if name == "" {
+			name = id
 		}
-		return e.ARN(), nil
+		return name, err
 	})
+}
+
+// PrincipalARN is the ARN that the bearer of a unique id has now, or the role session of an id "AROA…:session"; "" if there is
+// none any more.
+func (s *Service) PrincipalARN(ctx context.Context, q db.Querier, id string) (string, error) {
+	base, session, _ := strings.Cut(id, ":")
+	e, err := s.entityByID(ctx, q, base)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
+	case session != "":
+		return "arn:aws:sts::" + e.AccountID + ":assumed-role/" + e.Name + "/" + session, nil
+	}
+	return e.ARN(), nil
 }
 
 // mapPrincipals calls change for every value of every Principal of a policy document and returns the document with the

@@ -24,6 +24,7 @@ import (
 	"usher/internal/iam"
 	"usher/internal/identitypool"
 	"usher/internal/notify"
+	"usher/internal/policy"
 	"usher/internal/seal"
 	"usher/internal/sts"
 	"usher/internal/token"
@@ -146,7 +147,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now, Denials: s.denials})
+	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now, Resources: bucketPolicies{s}, Denials: s.denials})
 
 	s.users = userpool.New(userpool.Service{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
@@ -240,7 +241,7 @@ func (s *Server) openGateway(ctx context.Context) error {
 	hosts = append(hosts, list(cfg.S3Hosts)...)
 	var err error
 	s.gateway, err = gateway.New(gateway.Config{
-		Upstream: upstream, DB: s.db, Credentials: s.gate, Authorizer: s.gate, Region: cfg.Region, Hosts: hosts, CORSOrigins: list(cfg.S3CORSOrigins), Log: s.log, Now: time.Now,
+		Upstream: upstream, DB: s.db, Credentials: s.gate, Authorizer: s.gate, Principals: s.iam, Region: cfg.Region, Hosts: hosts, CORSOrigins: list(cfg.S3CORSOrigins), Log: s.log, Now: time.Now,
 	})
 	if err == nil {
 		s.opened(s.gateway.Close)
@@ -265,6 +266,14 @@ func (s *Server) identityIssuer() string { return s.publicURL + "/identity" }
 func withoutScheme(url string) string {
 	_, rest, _ := strings.Cut(url, "://")
 	return rest
+}
+
+// bucketPolicies gives the gate the policies of buckets: the gateway is made after the gate, which it asks.
+type bucketPolicies struct{ *Server }
+
+// ResourcePolicy implements access.ResourcePolicies.
+func (s bucketPolicies) ResourcePolicy(ctx context.Context, resource, owner, caller string) ([]policy.Source, error) {
+	return s.gateway.ResourcePolicy(ctx, resource, owner, caller)
 }
 
 // localIssuers gives STS the keys of the tokens that this server issues, without the network.
