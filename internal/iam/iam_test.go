@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,10 @@ type server struct {
 	*usheriam.Service
 	url   string
 	admin *usheriam.KeyPair
+	shift atomic.Int64 // of the clock
 }
+
+func (s *server) now() time.Time { return time.Now().Add(time.Duration(s.shift.Load())) }
 
 func start(t *testing.T, open func(...db.Schema) *db.DB) *server {
 	t.Helper()
@@ -40,12 +44,13 @@ func start(t *testing.T, open func(...db.Schema) *db.DB) *server {
 		t.Fatal(err)
 	}
 	d := open(db.Schema{Name: "iam", Files: usheriam.Schema})
-	s := &server{Service: usheriam.New(usheriam.Service{DB: d, Box: ring.Box("iam/access-key"), Now: time.Now})}
-	tokens, err := sts.New(sts.Service{IAM: s.Service, DB: d, Keys: ring, Now: time.Now})
+	s := &server{}
+	s.Service = usheriam.New(usheriam.Service{DB: d, Box: ring.Box("iam/access-key"), Now: s.now})
+	tokens, err := sts.New(sts.Service{IAM: s.Service, DB: d, Keys: ring, Now: s.now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := access.New(access.Gate{Identities: tokens, DB: d, Now: time.Now})
+	gate := access.New(access.Gate{Identities: tokens, DB: d, Now: s.now})
 	web := httptest.NewServer(&awsapi.Server{
 		Authenticator: gate, Authorizer: gate,
 		Services: []*awsapi.Service{{Name: "iam", Protocol: apiiam.Protocol, Operations: apiiam.Operations(s), Targets: s.Targets}},

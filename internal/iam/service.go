@@ -32,7 +32,7 @@ var Schema embed.FS
 // Service is IAM. Make it with New.
 type Service struct {
 	DB  *db.DB
-	Box *seal.Box // seals the secrets of access keys
+	Box *seal.Box // seals the secrets of access keys, MFA devices and issuers, each bound to its id
 	Now func() time.Time
 
 	// AllowLoopbackHTTP admits OIDC providers whose URL is http:// on a loopback address, with a port. It must be off

@@ -68,6 +68,12 @@ func (t *targeting) resource() (string, error) {
 		return "arn:aws:iam::" + account + ":oidc-provider/" + name, nil
 	case t.text("UserName") != nil:
 		return t.entity(userKind, t.text("UserName"))
+	case t.text("VirtualMFADeviceName") != nil:
+		return entityARN(account, "mfa", cmp.Or(str(t.text("Path")), "/"), *t.text("VirtualMFADeviceName")), nil
+	case t.op == "GetMFADevice":
+		return t.mfaOwner(*t.text("SerialNumber"))
+	case t.text("SerialNumber") != nil && !t.in.FieldByName("UserName").IsValid():
+		return *t.text("SerialNumber"), t.mfaTags(*t.text("SerialNumber"))
 	case t.text("PolicyArn") != nil:
 		return *t.text("PolicyArn"), t.policyTags(*t.text("PolicyArn"))
 	case t.text("PolicyName") != nil:
@@ -102,7 +108,7 @@ func (t *targeting) self() (string, error) {
 	e, id, err := t.requireUser(t.ctx, t.DB, nil)
 	switch {
 	case errors.Is(err, errMustSpecifyUser):
-		return "*", nil // the operation will say so
+		return "*", nil
 	case err != nil:
 		return "", err
 	case e == nil:
@@ -121,6 +127,37 @@ func (t *targeting) keyOwner(id string) (string, error) {
 	return e.ARN(), err
 }
 
+// mfaOwner is the user who has a device; the caller himself if nobody has.
+func (t *targeting) mfaOwner(serial string) (string, error) {
+	e, err := db.One[entity](t.ctx, t.DB, `SELECT `+entityColumns+` FROM iam_entities
+		WHERE id = (SELECT user_id FROM iam_mfa_devices WHERE serial = $1 AND account_id = $2)`, serial, account(t.ctx))
+	if isNotFound(err) {
+		return t.self()
+	} else if err != nil {
+		return "", err
+	}
+	t.resourceTags(e.Doc.V.Tags)
+	return e.ARN(), nil
+}
+
+func (t *targeting) mfaTags(serial string) error {
+	d, err := t.mfaDevice(t.ctx, t.DB, serial)
+	if err != nil {
+		return ignoreModeled(err)
+	}
+	t.resourceTags(d.Doc.V.Tags)
+	return nil
+}
+
+// ignoreModeled drops what the operation itself will say.
+func ignoreModeled(err error) error {
+	var known *awsapi.Error
+	if errors.As(err, &known) {
+		return nil
+	}
+	return err
+}
+
 func (t *targeting) policyTags(text string) error {
 	m, err := t.findPolicy(t.ctx, t.DB, text)
 	if err == nil && m.AccountID == account(t.ctx) {
@@ -132,11 +169,7 @@ func (t *targeting) policyTags(text string) error {
 func (t *targeting) providerTags(text string) error {
 	p, err := t.provider(t.ctx, t.DB, text)
 	if err != nil {
-		var known *awsapi.Error
-		if errors.As(err, &known) {
-			return nil // the operation will say so
-		}
-		return err
+		return ignoreModeled(err)
 	}
 	t.resourceTags(p.Doc.V.Tags)
 	return nil

@@ -64,17 +64,22 @@ func (s *Service) UpdateUser(ctx context.Context, in *iam.UpdateUserRequest) err
 // DeleteUser implements iam:DeleteUser.
 func (s *Service) DeleteUser(ctx context.Context, in *iam.DeleteUserRequest) error {
 	return s.deleteEntity(ctx, userKind, in.UserName, func(tx *db.Tx, e *entity) error {
-		keys, err := db.One[int64](ctx, tx, `SELECT COUNT(*) FROM iam_access_keys WHERE entity_id = $1`, e.ID)
-		if err != nil {
-			return err
-		}
-		groups, err := db.One[int64](ctx, tx, `SELECT COUNT(*) FROM iam_members WHERE user_id = $1`, e.ID)
+		type counts struct{ Keys, Groups, Devices, Profiles int64 }
+		n, err := db.One[counts](ctx, tx, `SELECT
+			(SELECT COUNT(*) FROM iam_access_keys WHERE entity_id = $1),
+			(SELECT COUNT(*) FROM iam_members WHERE user_id = $1),
+			(SELECT COUNT(*) FROM iam_mfa_devices WHERE user_id = $1),
+			(SELECT COUNT(*) FROM iam_login_profiles WHERE user_id = $1)`, e.ID)
 		switch {
 		case err != nil:
 			return err
-		case keys > 0:
+		case n.Profiles > 0:
+			return iam.ErrDeleteConflict.Msg("Cannot delete entity, must delete login profile first.")
+		case n.Devices > 0:
+			return iam.ErrDeleteConflict.Msg("Cannot delete entity, must delete MFA device first.")
+		case n.Keys > 0:
 			return iam.ErrDeleteConflict.Msg("Cannot delete entity, must delete access keys first.")
-		case groups > 0:
+		case n.Groups > 0:
 			return iam.ErrDeleteConflict.Msg("Cannot delete entity, must remove users from group first.")
 		}
 		return nil

@@ -66,13 +66,16 @@ func (s *Service) assumeRoleTargets(ctx context.Context, p *access.Principal, in
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkMFA(in.SerialNumber, in.TokenCode); err != nil {
-		return nil, err
-	}
 	if len(in.ProvidedContexts) > 0 {
 		return nil, errInvalidParameter.Msg("Provided contexts are not supported.")
 	}
 	keys := map[string][]string{"sts:RoleSessionName": {*in.RoleSessionName}}
+	switch mfa, err := s.checkMFA(ctx, p, in.SerialNumber, in.TokenCode); {
+	case err != nil:
+		return nil, err
+	case mfa: // for this call alone: sessions of roles do not carry it
+		keys["aws:MultiFactorAuthPresent"], keys["aws:MultiFactorAuthAge"] = []string{"true"}, []string{"0"}
+	}
 	if in.ExternalId != nil {
 		keys["sts:ExternalId"] = []string{*in.ExternalId}
 	}
@@ -141,16 +144,27 @@ func (s *Service) roleTagKeys(ctx context.Context, keys map[string][]string, rol
 	return nil
 }
 
-// checkMFA verifies a one-time password. No user has an MFA device to verify it with, so that none is right.
-func (s *Service) checkMFA(serial, code *string) error {
+// checkMFA verifies and spends a code of an MFA device of the calling user, and reports whether there was one.
+func (s *Service) checkMFA(ctx context.Context, p *access.Principal, serial, code *string) (bool, error) {
 	switch {
 	case serial == nil && code == nil:
-		return nil
+		return false, nil
 	case serial == nil || code == nil:
-		return errAccessDenied.Msg("MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.")
+		return false, errAccessDenied.Msg("MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.")
+	case p.Kind != policy.User:
+		return false, errNoDevice
 	}
-	return errAccessDenied.Msg("MultiFactorAuthentication failed, unable to validate MFA code. Please verify your MFA serial number is valid and associated with this user.")
+	right, err := s.IAM.VerifyMFA(ctx, p.ID, *serial, *code)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return false, errNoDevice
+	case err == nil && !right:
+		return false, errAccessDenied.Msg("MultiFactorAuthentication failed with invalid MFA one time pass code.")
+	}
+	return right, err
 }
+
+var errNoDevice = errAccessDenied.Msg("MultiFactorAuthentication failed, unable to validate MFA code. Please verify your MFA serial number is valid and associated with this user.")
 
 // inherited are the tags that the session of p hands on to the sessions of roles that it assumes.
 func inherited(p *access.Principal) []access.Tag {

@@ -33,11 +33,15 @@ func (s *Service) GetSessionToken(ctx context.Context, in *sts.GetSessionTokenRe
 	if p == nil {
 		return nil, awsapi.ErrMissingAuthentication
 	}
-	if err := s.checkMFA(in.SerialNumber, in.TokenCode); err != nil {
+	mfa, err := s.checkMFA(ctx, p, in.SerialNumber, in.TokenCode)
+	if err != nil {
 		return nil, err
 	}
 	caller, _ := awsapi.CallerFrom(ctx)
 	b := &bearer{kind: p.Kind, account: p.AccountID, id: p.ID, session: access.Session{ParentKey: caller.AccessKeyID}}
+	if mfa {
+		b.session.MFATime = s.Now()
+	}
 	out, err := s.issue(b, userDuration(in.DurationSeconds, p), in.MinimumSessionTokenSize)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ type Service interface {
 	CreatePolicyVersion(context.Context, *CreatePolicyVersionRequest) (*CreatePolicyVersionResponse, error)
 	CreateRole(context.Context, *CreateRoleRequest) (*CreateRoleResponse, error)
 	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
+	CreateVirtualMFADevice(context.Context, *CreateVirtualMFADeviceRequest) (*CreateVirtualMFADeviceResponse, error)
+	DeactivateMFADevice(context.Context, *DeactivateMFADeviceRequest) error
 	DeleteAccessKey(context.Context, *DeleteAccessKeyRequest) error
 	DeleteGroup(context.Context, *DeleteGroupRequest) error
 	DeleteGroupPolicy(context.Context, *DeleteGroupPolicyRequest) error
@@ -44,13 +46,16 @@ type Service interface {
 	DeleteUser(context.Context, *DeleteUserRequest) error
 	DeleteUserPermissionsBoundary(context.Context, *DeleteUserPermissionsBoundaryRequest) error
 	DeleteUserPolicy(context.Context, *DeleteUserPolicyRequest) error
+	DeleteVirtualMFADevice(context.Context, *DeleteVirtualMFADeviceRequest) error
 	DetachGroupPolicy(context.Context, *DetachGroupPolicyRequest) error
 	DetachRolePolicy(context.Context, *DetachRolePolicyRequest) error
 	DetachUserPolicy(context.Context, *DetachUserPolicyRequest) error
+	EnableMFADevice(context.Context, *EnableMFADeviceRequest) error
 	GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error)
 	GetAccountSummary(context.Context, *GetAccountSummaryRequest) (*GetAccountSummaryResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
 	GetGroupPolicy(context.Context, *GetGroupPolicyRequest) (*GetGroupPolicyResponse, error)
+	GetMFADevice(context.Context, *GetMFADeviceRequest) (*GetMFADeviceResponse, error)
 	GetOpenIDConnectProvider(context.Context, *GetOpenIDConnectProviderRequest) (*GetOpenIDConnectProviderResponse, error)
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
 	GetPolicyVersion(context.Context, *GetPolicyVersionRequest) (*GetPolicyVersionResponse, error)
@@ -67,6 +72,8 @@ type Service interface {
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	ListGroupsForUser(context.Context, *ListGroupsForUserRequest) (*ListGroupsForUserResponse, error)
 	ListInstanceProfilesForRole(context.Context, *ListInstanceProfilesForRoleRequest) (*ListInstanceProfilesForRoleResponse, error)
+	ListMFADeviceTags(context.Context, *ListMFADeviceTagsRequest) (*ListMFADeviceTagsResponse, error)
+	ListMFADevices(context.Context, *ListMFADevicesRequest) (*ListMFADevicesResponse, error)
 	ListOpenIDConnectProviderTags(context.Context, *ListOpenIDConnectProviderTagsRequest) (*ListOpenIDConnectProviderTagsResponse, error)
 	ListOpenIDConnectProviders(context.Context, *ListOpenIDConnectProvidersRequest) (*ListOpenIDConnectProvidersResponse, error)
 	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
@@ -78,6 +85,7 @@ type Service interface {
 	ListUserPolicies(context.Context, *ListUserPoliciesRequest) (*ListUserPoliciesResponse, error)
 	ListUserTags(context.Context, *ListUserTagsRequest) (*ListUserTagsResponse, error)
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
+	ListVirtualMFADevices(context.Context, *ListVirtualMFADevicesRequest) (*ListVirtualMFADevicesResponse, error)
 	PutGroupPolicy(context.Context, *PutGroupPolicyRequest) error
 	PutRolePermissionsBoundary(context.Context, *PutRolePermissionsBoundaryRequest) error
 	PutRolePolicy(context.Context, *PutRolePolicyRequest) error
@@ -85,11 +93,14 @@ type Service interface {
 	PutUserPolicy(context.Context, *PutUserPolicyRequest) error
 	RemoveClientIDFromOpenIDConnectProvider(context.Context, *RemoveClientIDFromOpenIDConnectProviderRequest) error
 	RemoveUserFromGroup(context.Context, *RemoveUserFromGroupRequest) error
+	ResyncMFADevice(context.Context, *ResyncMFADeviceRequest) error
 	SetDefaultPolicyVersion(context.Context, *SetDefaultPolicyVersionRequest) error
+	TagMFADevice(context.Context, *TagMFADeviceRequest) error
 	TagOpenIDConnectProvider(context.Context, *TagOpenIDConnectProviderRequest) error
 	TagPolicy(context.Context, *TagPolicyRequest) error
 	TagRole(context.Context, *TagRoleRequest) error
 	TagUser(context.Context, *TagUserRequest) error
+	UntagMFADevice(context.Context, *UntagMFADeviceRequest) error
 	UntagOpenIDConnectProvider(context.Context, *UntagOpenIDConnectProviderRequest) error
 	UntagPolicy(context.Context, *UntagPolicyRequest) error
 	UntagRole(context.Context, *UntagRoleRequest) error
@@ -118,6 +129,8 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("CreatePolicyVersion", "iam:CreatePolicyVersion", awsapi.Signed, s.CreatePolicyVersion),
 		awsapi.Op("CreateRole", "iam:CreateRole", awsapi.Signed, s.CreateRole),
 		awsapi.Op("CreateUser", "iam:CreateUser", awsapi.Signed, s.CreateUser),
+		awsapi.Op("CreateVirtualMFADevice", "iam:CreateVirtualMFADevice", awsapi.Signed, s.CreateVirtualMFADevice),
+		awsapi.OpNoOutput("DeactivateMFADevice", "iam:DeactivateMFADevice", awsapi.Signed, s.DeactivateMFADevice),
 		awsapi.OpNoOutput("DeleteAccessKey", "iam:DeleteAccessKey", awsapi.Signed, s.DeleteAccessKey),
 		awsapi.OpNoOutput("DeleteGroup", "iam:DeleteGroup", awsapi.Signed, s.DeleteGroup),
 		awsapi.OpNoOutput("DeleteGroupPolicy", "iam:DeleteGroupPolicy", awsapi.Signed, s.DeleteGroupPolicy),
@@ -130,13 +143,16 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteUser", "iam:DeleteUser", awsapi.Signed, s.DeleteUser),
 		awsapi.OpNoOutput("DeleteUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", awsapi.Signed, s.DeleteUserPermissionsBoundary),
 		awsapi.OpNoOutput("DeleteUserPolicy", "iam:DeleteUserPolicy", awsapi.Signed, s.DeleteUserPolicy),
+		awsapi.OpNoOutput("DeleteVirtualMFADevice", "iam:DeleteVirtualMFADevice", awsapi.Signed, s.DeleteVirtualMFADevice),
 		awsapi.OpNoOutput("DetachGroupPolicy", "iam:DetachGroupPolicy", awsapi.Signed, s.DetachGroupPolicy),
 		awsapi.OpNoOutput("DetachRolePolicy", "iam:DetachRolePolicy", awsapi.Signed, s.DetachRolePolicy),
 		awsapi.OpNoOutput("DetachUserPolicy", "iam:DetachUserPolicy", awsapi.Signed, s.DetachUserPolicy),
+		awsapi.OpNoOutput("EnableMFADevice", "iam:EnableMFADevice", awsapi.Signed, s.EnableMFADevice),
 		awsapi.Op("GetAccessKeyLastUsed", "iam:GetAccessKeyLastUsed", awsapi.Signed, s.GetAccessKeyLastUsed),
 		awsapi.Op("GetAccountSummary", "iam:GetAccountSummary", awsapi.Signed, s.GetAccountSummary),
 		awsapi.Op("GetGroup", "iam:GetGroup", awsapi.Signed, s.GetGroup),
 		awsapi.Op("GetGroupPolicy", "iam:GetGroupPolicy", awsapi.Signed, s.GetGroupPolicy),
+		awsapi.Op("GetMFADevice", "iam:GetMFADevice", awsapi.Signed, s.GetMFADevice),
 		awsapi.Op("GetOpenIDConnectProvider", "iam:GetOpenIDConnectProvider", awsapi.Signed, s.GetOpenIDConnectProvider),
 		awsapi.Op("GetPolicy", "iam:GetPolicy", awsapi.Signed, s.GetPolicy),
 		awsapi.Op("GetPolicyVersion", "iam:GetPolicyVersion", awsapi.Signed, s.GetPolicyVersion),
@@ -153,6 +169,8 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListGroups", "iam:ListGroups", awsapi.Signed, s.ListGroups),
 		awsapi.Op("ListGroupsForUser", "iam:ListGroupsForUser", awsapi.Signed, s.ListGroupsForUser),
 		awsapi.Op("ListInstanceProfilesForRole", "iam:ListInstanceProfilesForRole", awsapi.Signed, s.ListInstanceProfilesForRole),
+		awsapi.Op("ListMFADeviceTags", "iam:ListMFADeviceTags", awsapi.Signed, s.ListMFADeviceTags),
+		awsapi.Op("ListMFADevices", "iam:ListMFADevices", awsapi.Signed, s.ListMFADevices),
 		awsapi.Op("ListOpenIDConnectProviderTags", "iam:ListOpenIDConnectProviderTags", awsapi.Signed, s.ListOpenIDConnectProviderTags),
 		awsapi.Op("ListOpenIDConnectProviders", "iam:ListOpenIDConnectProviders", awsapi.Signed, s.ListOpenIDConnectProviders),
 		awsapi.Op("ListPolicies", "iam:ListPolicies", awsapi.Signed, s.ListPolicies),
@@ -164,6 +182,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListUserPolicies", "iam:ListUserPolicies", awsapi.Signed, s.ListUserPolicies),
 		awsapi.Op("ListUserTags", "iam:ListUserTags", awsapi.Signed, s.ListUserTags),
 		awsapi.Op("ListUsers", "iam:ListUsers", awsapi.Signed, s.ListUsers),
+		awsapi.Op("ListVirtualMFADevices", "iam:ListVirtualMFADevices", awsapi.Signed, s.ListVirtualMFADevices),
 		awsapi.OpNoOutput("PutGroupPolicy", "iam:PutGroupPolicy", awsapi.Signed, s.PutGroupPolicy),
 		awsapi.OpNoOutput("PutRolePermissionsBoundary", "iam:PutRolePermissionsBoundary", awsapi.Signed, s.PutRolePermissionsBoundary),
 		awsapi.OpNoOutput("PutRolePolicy", "iam:PutRolePolicy", awsapi.Signed, s.PutRolePolicy),
@@ -171,11 +190,14 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("PutUserPolicy", "iam:PutUserPolicy", awsapi.Signed, s.PutUserPolicy),
 		awsapi.OpNoOutput("RemoveClientIDFromOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider", awsapi.Signed, s.RemoveClientIDFromOpenIDConnectProvider),
 		awsapi.OpNoOutput("RemoveUserFromGroup", "iam:RemoveUserFromGroup", awsapi.Signed, s.RemoveUserFromGroup),
+		awsapi.OpNoOutput("ResyncMFADevice", "iam:ResyncMFADevice", awsapi.Signed, s.ResyncMFADevice),
 		awsapi.OpNoOutput("SetDefaultPolicyVersion", "iam:SetDefaultPolicyVersion", awsapi.Signed, s.SetDefaultPolicyVersion),
+		awsapi.OpNoOutput("TagMFADevice", "iam:TagMFADevice", awsapi.Signed, s.TagMFADevice),
 		awsapi.OpNoOutput("TagOpenIDConnectProvider", "iam:TagOpenIDConnectProvider", awsapi.Signed, s.TagOpenIDConnectProvider),
 		awsapi.OpNoOutput("TagPolicy", "iam:TagPolicy", awsapi.Signed, s.TagPolicy),
 		awsapi.OpNoOutput("TagRole", "iam:TagRole", awsapi.Signed, s.TagRole),
 		awsapi.OpNoOutput("TagUser", "iam:TagUser", awsapi.Signed, s.TagUser),
+		awsapi.OpNoOutput("UntagMFADevice", "iam:UntagMFADevice", awsapi.Signed, s.UntagMFADevice),
 		awsapi.OpNoOutput("UntagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider", awsapi.Signed, s.UntagOpenIDConnectProvider),
 		awsapi.OpNoOutput("UntagPolicy", "iam:UntagPolicy", awsapi.Signed, s.UntagPolicy),
 		awsapi.OpNoOutput("UntagRole", "iam:UntagRole", awsapi.Signed, s.UntagRole),

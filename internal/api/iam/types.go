@@ -162,6 +162,24 @@ type CreateUserResponse struct {
 	User *User `json:"User,omitzero"`
 }
 
+// CreateVirtualMFADeviceRequest is the shape CreateVirtualMFADeviceRequest.
+type CreateVirtualMFADeviceRequest struct {
+	Path                 *string `json:"Path,omitzero"`
+	VirtualMFADeviceName *string `json:"VirtualMFADeviceName,omitzero"` // required
+	Tags                 []Tag   `json:"Tags,omitzero"`
+}
+
+// CreateVirtualMFADeviceResponse is the shape CreateVirtualMFADeviceResponse.
+type CreateVirtualMFADeviceResponse struct {
+	VirtualMFADevice *VirtualMFADevice `json:"VirtualMFADevice,omitzero"`
+}
+
+// DeactivateMFADeviceRequest is the shape DeactivateMFADeviceRequest.
+type DeactivateMFADeviceRequest struct {
+	UserName     *string `json:"UserName,omitzero"`
+	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+}
+
 // DeleteAccessKeyRequest is the shape DeleteAccessKeyRequest.
 type DeleteAccessKeyRequest struct {
 	UserName    *string `json:"UserName,omitzero"`
@@ -227,6 +245,11 @@ type DeleteUserRequest struct {
 	UserName *string `json:"UserName,omitzero"` // required
 }
 
+// DeleteVirtualMFADeviceRequest is the shape DeleteVirtualMFADeviceRequest.
+type DeleteVirtualMFADeviceRequest struct {
+	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+}
+
 // DetachGroupPolicyRequest is the shape DetachGroupPolicyRequest.
 type DetachGroupPolicyRequest struct {
 	GroupName *string `json:"GroupName,omitzero"` // required
@@ -243,6 +266,14 @@ type DetachRolePolicyRequest struct {
 type DetachUserPolicyRequest struct {
 	UserName  *string `json:"UserName,omitzero"`  // required
 	PolicyArn *string `json:"PolicyArn,omitzero"` // required
+}
+
+// EnableMFADeviceRequest is the shape EnableMFADeviceRequest.
+type EnableMFADeviceRequest struct {
+	UserName            *string `json:"UserName,omitzero"`            // required
+	SerialNumber        *string `json:"SerialNumber,omitzero"`        // required
+	AuthenticationCode1 *string `json:"AuthenticationCode1,omitzero"` // required
+	AuthenticationCode2 *string `json:"AuthenticationCode2,omitzero"` // required
 }
 
 // GetAccessKeyLastUsedRequest is the shape GetAccessKeyLastUsedRequest.
@@ -291,6 +322,20 @@ type GetGroupResponse struct {
 	Users       []User  `json:"Users,omitzero"`
 	IsTruncated *bool   `json:"IsTruncated,omitzero"`
 	Marker      *string `json:"Marker,omitzero"`
+}
+
+// GetMFADeviceRequest is the shape GetMFADeviceRequest.
+type GetMFADeviceRequest struct {
+	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+	UserName     *string `json:"UserName,omitzero"`
+}
+
+// GetMFADeviceResponse is the shape GetMFADeviceResponse.
+type GetMFADeviceResponse struct {
+	UserName       *string           `json:"UserName,omitzero"`
+	SerialNumber   *string           `json:"SerialNumber,omitzero"`
+	EnableDate     *time.Time        `json:"EnableDate,omitzero"`
+	Certifications map[string]string `json:"Certifications,omitzero"`
 }
 
 // GetOpenIDConnectProviderRequest is the shape GetOpenIDConnectProviderRequest.
@@ -528,6 +573,34 @@ type ListInstanceProfilesForRoleResponse struct {
 	Marker           *string           `json:"Marker,omitzero"`
 }
 
+// ListMFADeviceTagsRequest is the shape ListMFADeviceTagsRequest.
+type ListMFADeviceTagsRequest struct {
+	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+	Marker       *string `json:"Marker,omitzero"`
+	MaxItems     *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListMFADeviceTagsResponse is the shape ListMFADeviceTagsResponse.
+type ListMFADeviceTagsResponse struct {
+	Tags        []Tag   `json:"Tags,omitzero"`
+	IsTruncated *bool   `json:"IsTruncated,omitzero"`
+	Marker      *string `json:"Marker,omitzero"`
+}
+
+// ListMFADevicesRequest is the shape ListMFADevicesRequest.
+type ListMFADevicesRequest struct {
+	UserName *string `json:"UserName,omitzero"`
+	Marker   *string `json:"Marker,omitzero"`
+	MaxItems *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListMFADevicesResponse is the shape ListMFADevicesResponse.
+type ListMFADevicesResponse struct {
+	MFADevices  []MFADevice `json:"MFADevices,omitzero"`
+	IsTruncated *bool       `json:"IsTruncated,omitzero"`
+	Marker      *string     `json:"Marker,omitzero"`
+}
+
 // ListOpenIDConnectProviderTagsRequest is the shape ListOpenIDConnectProviderTagsRequest.
 type ListOpenIDConnectProviderTagsRequest struct {
 	OpenIDConnectProviderArn *string `json:"OpenIDConnectProviderArn,omitzero"` // required
@@ -680,6 +753,27 @@ type ListUsersResponse struct {
 	Marker      *string `json:"Marker,omitzero"`
 }
 
+// ListVirtualMFADevicesRequest is the shape ListVirtualMFADevicesRequest.
+type ListVirtualMFADevicesRequest struct {
+	AssignmentStatus *string `json:"AssignmentStatus,omitzero"`
+	Marker           *string `json:"Marker,omitzero"`
+	MaxItems         *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListVirtualMFADevicesResponse is the shape ListVirtualMFADevicesResponse.
+type ListVirtualMFADevicesResponse struct {
+	VirtualMFADevices []VirtualMFADevice `json:"VirtualMFADevices,omitzero"`
+	IsTruncated       *bool              `json:"IsTruncated,omitzero"`
+	Marker            *string            `json:"Marker,omitzero"`
+}
+
+// MFADevice is the shape MFADevice.
+type MFADevice struct {
+	UserName     *string    `json:"UserName,omitzero"`
+	SerialNumber *string    `json:"SerialNumber,omitzero"`
+	EnableDate   *time.Time `json:"EnableDate,omitzero"`
+}
+
 // OpenIDConnectProviderListEntry is the shape OpenIDConnectProviderListEntry.
 type OpenIDConnectProviderListEntry struct {
 	Arn *string `json:"Arn,omitzero"`
@@ -772,6 +866,14 @@ type RemoveUserFromGroupRequest struct {
 	UserName  *string `json:"UserName,omitzero"`  // required
 }
 
+// ResyncMFADeviceRequest is the shape ResyncMFADeviceRequest.
+type ResyncMFADeviceRequest struct {
+	UserName            *string `json:"UserName,omitzero"`            // required
+	SerialNumber        *string `json:"SerialNumber,omitzero"`        // required
+	AuthenticationCode1 *string `json:"AuthenticationCode1,omitzero"` // required
+	AuthenticationCode2 *string `json:"AuthenticationCode2,omitzero"` // required
+}
+
 // Role is the shape Role.
 type Role struct {
 	Path                     *string                      `json:"Path,omitzero"`
@@ -812,6 +914,12 @@ type Tag struct {
 	Value *string `json:"Value,omitzero"` // required
 }
 
+// TagMFADeviceRequest is the shape TagMFADeviceRequest.
+type TagMFADeviceRequest struct {
+	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+	Tags         []Tag   `json:"Tags,omitzero"`         // required
+}
+
 // TagOpenIDConnectProviderRequest is the shape TagOpenIDConnectProviderRequest.
 type TagOpenIDConnectProviderRequest struct {
 	OpenIDConnectProviderArn *string `json:"OpenIDConnectProviderArn,omitzero"` // required
@@ -834,6 +942,12 @@ type TagRoleRequest struct {
 type TagUserRequest struct {
 	UserName *string `json:"UserName,omitzero"` // required
 	Tags     []Tag   `json:"Tags,omitzero"`     // required
+}
+
+// UntagMFADeviceRequest is the shape UntagMFADeviceRequest.
+type UntagMFADeviceRequest struct {
+	SerialNumber *string  `json:"SerialNumber,omitzero"` // required
+	TagKeys      []string `json:"TagKeys,omitzero"`      // required
 }
 
 // UntagOpenIDConnectProviderRequest is the shape UntagOpenIDConnectProviderRequest.
@@ -925,4 +1039,14 @@ type User struct {
 	PasswordLastUsed    *time.Time                   `json:"PasswordLastUsed,omitzero"`
 	PermissionsBoundary *AttachedPermissionsBoundary `json:"PermissionsBoundary,omitzero"`
 	Tags                []Tag                        `json:"Tags,omitzero"`
+}
+
+// VirtualMFADevice is the shape VirtualMFADevice.
+type VirtualMFADevice struct {
+	SerialNumber     *string    `json:"SerialNumber,omitzero"`
+	Base32StringSeed []byte     `json:"Base32StringSeed,omitzero" sensitive:"true"`
+	QRCodePNG        []byte     `json:"QRCodePNG,omitzero" sensitive:"true"`
+	User             *User      `json:"User,omitzero"`
+	EnableDate       *time.Time `json:"EnableDate,omitzero"`
+	Tags             []Tag      `json:"Tags,omitzero"`
 }

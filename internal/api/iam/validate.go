@@ -43,6 +43,12 @@ func (x *CreateRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *CreateUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateVirtualMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeactivateMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *DeleteAccessKeyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -79,6 +85,9 @@ func (x *DeleteUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *DeleteUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DeleteVirtualMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *DetachGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -86,6 +95,9 @@ func (x *DetachRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 
 // Validate checks the constraints of the model.
 func (x *DetachUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *EnableMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetAccessKeyLastUsedRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -98,6 +110,9 @@ func (x *GetGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -148,6 +163,12 @@ func (x *ListGroupsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *ListInstanceProfilesForRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ListMFADeviceTagsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListMFADevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ListOpenIDConnectProviderTagsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -181,6 +202,9 @@ func (x *ListUserTagsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *ListUsersRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ListVirtualMFADevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *PutGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -202,7 +226,13 @@ func (x *RemoveClientIDFromOpenIDConnectProviderRequest) Validate(v *awsapi.Vali
 func (x *RemoveUserFromGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ResyncMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *SetDefaultPolicyVersionRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *TagMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *TagOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -215,6 +245,9 @@ func (x *TagRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *TagUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UntagMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UntagOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -367,6 +400,26 @@ func (x *CreateUserRequest) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *CreateVirtualMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.String("Path", x.Path, &rulePathType)
+	v.Required("VirtualMFADeviceName", x.VirtualMFADeviceName != nil, false)
+	v.String("VirtualMFADeviceName", x.VirtualMFADeviceName, &ruleVirtualMFADeviceName)
+	if x.Tags != nil {
+		v.Size("Tags", len(x.Tags), x.Tags, &ruleTagListType)
+	}
+	for i := range x.Tags {
+		v.EnterElement("Tags", i)
+		x.Tags[i].validate(v)
+		v.Leave()
+	}
+}
+
+func (x *DeactivateMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+}
+
 func (x *DeleteAccessKeyRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
 	v.Required("AccessKeyId", x.AccessKeyId != nil, false)
@@ -436,6 +489,11 @@ func (x *DeleteUserRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
 }
 
+func (x *DeleteVirtualMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+}
+
 func (x *DetachGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -457,6 +515,17 @@ func (x *DetachUserPolicyRequest) validate(v *awsapi.Validator) {
 	v.String("PolicyArn", x.PolicyArn, &ruleArnType)
 }
 
+func (x *EnableMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("UserName", x.UserName != nil, false)
+	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+	v.Required("AuthenticationCode1", x.AuthenticationCode1 != nil, false)
+	v.String("AuthenticationCode1", x.AuthenticationCode1, &ruleAuthenticationCodeType)
+	v.Required("AuthenticationCode2", x.AuthenticationCode2 != nil, false)
+	v.String("AuthenticationCode2", x.AuthenticationCode2, &ruleAuthenticationCodeType)
+}
+
 func (x *GetAccessKeyLastUsedRequest) validate(v *awsapi.Validator) {
 	v.Required("AccessKeyId", x.AccessKeyId != nil, false)
 	v.String("AccessKeyId", x.AccessKeyId, &ruleAccessKeyIdType)
@@ -474,6 +543,12 @@ func (x *GetGroupRequest) validate(v *awsapi.Validator) {
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
 	v.String("Marker", x.Marker, &ruleMarkerType)
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *GetMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+	v.String("UserName", x.UserName, &ruleUserNameType)
 }
 
 func (x *GetOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
@@ -583,6 +658,19 @@ func (x *ListInstanceProfilesForRoleRequest) validate(v *awsapi.Validator) {
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }
 
+func (x *ListMFADeviceTagsRequest) validate(v *awsapi.Validator) {
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *ListMFADevicesRequest) validate(v *awsapi.Validator) {
+	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
 func (x *ListOpenIDConnectProviderTagsRequest) validate(v *awsapi.Validator) {
 	v.Required("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn != nil, false)
 	v.String("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn, &ruleArnType)
@@ -652,6 +740,12 @@ func (x *ListUsersRequest) validate(v *awsapi.Validator) {
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }
 
+func (x *ListVirtualMFADevicesRequest) validate(v *awsapi.Validator) {
+	v.String("AssignmentStatus", x.AssignmentStatus, &ruleAssignmentStatusType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
 func (x *PutGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -707,6 +801,17 @@ func (x *RemoveUserFromGroupRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
 }
 
+func (x *ResyncMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("UserName", x.UserName != nil, false)
+	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+	v.Required("AuthenticationCode1", x.AuthenticationCode1 != nil, false)
+	v.String("AuthenticationCode1", x.AuthenticationCode1, &ruleAuthenticationCodeType)
+	v.Required("AuthenticationCode2", x.AuthenticationCode2 != nil, false)
+	v.String("AuthenticationCode2", x.AuthenticationCode2, &ruleAuthenticationCodeType)
+}
+
 func (x *SetDefaultPolicyVersionRequest) validate(v *awsapi.Validator) {
 	v.Required("PolicyArn", x.PolicyArn != nil, false)
 	v.String("PolicyArn", x.PolicyArn, &ruleArnType)
@@ -719,6 +824,20 @@ func (x *Tag) validate(v *awsapi.Validator) {
 	v.String("Key", x.Key, &ruleTagKeyType)
 	v.Required("Value", x.Value != nil, false)
 	v.String("Value", x.Value, &ruleTagValueType)
+}
+
+func (x *TagMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+	v.Required("Tags", x.Tags != nil, false)
+	if x.Tags != nil {
+		v.Size("Tags", len(x.Tags), x.Tags, &ruleTagListType)
+	}
+	for i := range x.Tags {
+		v.EnterElement("Tags", i)
+		x.Tags[i].validate(v)
+		v.Leave()
+	}
 }
 
 func (x *TagOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
@@ -775,6 +894,16 @@ func (x *TagUserRequest) validate(v *awsapi.Validator) {
 		x.Tags[i].validate(v)
 		v.Leave()
 	}
+}
+
+func (x *UntagMFADeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("SerialNumber", x.SerialNumber != nil, false)
+	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+	v.Required("TagKeys", x.TagKeys != nil, false)
+	if x.TagKeys != nil {
+		v.Size("TagKeys", len(x.TagKeys), x.TagKeys, &ruleTagKeyListType)
+	}
+	v.Elements("TagKeys", x.TagKeys, &ruleTagKeyType)
 }
 
 func (x *UntagOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
@@ -877,6 +1006,10 @@ var ruleAccessKeyIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.N
 
 var ruleArnType = awsapi.StringRule{Min: 20, Max: 2048}
 
+var ruleAssignmentStatusType = awsapi.StringRule{Enum: []string{"Assigned", "Unassigned", "Any"}}
+
+var ruleAuthenticationCodeType = awsapi.StringRule{Min: 6, Max: 6, Pattern: awsapi.NewPattern(`[\d]+`, `[\d]+`)}
+
 var ruleClientIDType = awsapi.StringRule{Min: 1, Max: 255}
 
 var ruleExistingUserNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
@@ -909,6 +1042,8 @@ var ruleRoleMaxSessionDurationType = awsapi.NumberRule{Min: 3600, HasMin: true, 
 
 var ruleRoleNameType = awsapi.StringRule{Min: 1, Max: 64, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 
+var ruleSerialNumberType = awsapi.StringRule{Min: 9, Max: 256, Pattern: awsapi.NewPattern(`[\w+=/:,.@-]+`, `[\w+=/:,.@-]+`)}
+
 var ruleStatusType = awsapi.StringRule{Enum: []string{"Active", "Inactive", "Expired"}}
 
 var ruleTagKeyListType = awsapi.SizeRule{Max: 50}
@@ -922,3 +1057,5 @@ var ruleTagValueType = awsapi.StringRule{Max: 256, Pattern: awsapi.NewPattern(`[
 var ruleThumbprintType = awsapi.StringRule{Min: 40, Max: 40}
 
 var ruleUserNameType = awsapi.StringRule{Min: 1, Max: 64, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
+
+var ruleVirtualMFADeviceName = awsapi.StringRule{Min: 1, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}

@@ -88,6 +88,19 @@ func (x *CreateUserRequest) Decode(r *awsapi.Request) {
 func (x *CreateUserResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *CreateVirtualMFADeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *CreateVirtualMFADeviceResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *DeactivateMFADeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *DeleteAccessKeyRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -148,6 +161,11 @@ func (x *DeleteUserPolicyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *DeleteVirtualMFADeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *DetachGroupPolicyRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -159,6 +177,11 @@ func (x *DetachRolePolicyRequest) Decode(r *awsapi.Request) {
 
 // Decode reads the input from a request.
 func (x *DetachUserPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *EnableMFADeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -193,6 +216,14 @@ func (x *GetGroupPolicyRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *GetGroupPolicyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetMFADeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetMFADeviceResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *GetOpenIDConnectProviderRequest) Decode(r *awsapi.Request) {
@@ -323,6 +354,22 @@ func (x *ListInstanceProfilesForRoleRequest) Decode(r *awsapi.Request) {
 func (x *ListInstanceProfilesForRoleResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *ListMFADeviceTagsRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListMFADeviceTagsResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *ListMFADevicesRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListMFADevicesResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *ListOpenIDConnectProviderTagsRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -411,6 +458,14 @@ func (x *ListUsersRequest) Decode(r *awsapi.Request) {
 func (x *ListUsersResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *ListVirtualMFADevicesRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListVirtualMFADevicesResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *PutGroupPolicyRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -446,7 +501,17 @@ func (x *RemoveUserFromGroupRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *ResyncMFADeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *SetDefaultPolicyVersionRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *TagMFADeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -467,6 +532,11 @@ func (x *TagRoleRequest) Decode(r *awsapi.Request) {
 
 // Decode reads the input from a request.
 func (x *TagUserRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *UntagMFADeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -603,6 +673,17 @@ func (x *CreateUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Tags = decodeTagListType(q.Get("Tags"))
 }
 
+func (x *CreateVirtualMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.Path = q.Get("Path").String()
+	x.VirtualMFADeviceName = q.Get("VirtualMFADeviceName").String()
+	x.Tags = decodeTagListType(q.Get("Tags"))
+}
+
+func (x *DeactivateMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
+	x.SerialNumber = q.Get("SerialNumber").String()
+}
+
 func (x *DeleteAccessKeyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.AccessKeyId = q.Get("AccessKeyId").String()
@@ -656,6 +737,10 @@ func (x *DeleteUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 }
 
+func (x *DeleteVirtualMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SerialNumber = q.Get("SerialNumber").String()
+}
+
 func (x *DetachGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyArn = q.Get("PolicyArn").String()
@@ -669,6 +754,13 @@ func (x *DetachRolePolicyRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *DetachUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.PolicyArn = q.Get("PolicyArn").String()
+}
+
+func (x *EnableMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
+	x.SerialNumber = q.Get("SerialNumber").String()
+	x.AuthenticationCode1 = q.Get("AuthenticationCode1").String()
+	x.AuthenticationCode2 = q.Get("AuthenticationCode2").String()
 }
 
 func (x *GetAccessKeyLastUsedRequest) decodeQuery(q *awsapi.FormNode) {
@@ -687,6 +779,11 @@ func (x *GetGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.Marker = q.Get("Marker").String()
 	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *GetMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SerialNumber = q.Get("SerialNumber").String()
+	x.UserName = q.Get("UserName").String()
 }
 
 func (x *GetOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
@@ -780,6 +877,18 @@ func (x *ListInstanceProfilesForRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.MaxItems = q.Get("MaxItems").Int()
 }
 
+func (x *ListMFADeviceTagsRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SerialNumber = q.Get("SerialNumber").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *ListMFADevicesRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
 func (x *ListOpenIDConnectProviderTagsRequest) decodeQuery(q *awsapi.FormNode) {
 	x.OpenIDConnectProviderArn = q.Get("OpenIDConnectProviderArn").String()
 	x.Marker = q.Get("Marker").String()
@@ -846,6 +955,12 @@ func (x *ListUsersRequest) decodeQuery(q *awsapi.FormNode) {
 	x.MaxItems = q.Get("MaxItems").Int()
 }
 
+func (x *ListVirtualMFADevicesRequest) decodeQuery(q *awsapi.FormNode) {
+	x.AssignmentStatus = q.Get("AssignmentStatus").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
 func (x *PutGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyName = q.Get("PolicyName").String()
@@ -884,6 +999,13 @@ func (x *RemoveUserFromGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 }
 
+func (x *ResyncMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
+	x.SerialNumber = q.Get("SerialNumber").String()
+	x.AuthenticationCode1 = q.Get("AuthenticationCode1").String()
+	x.AuthenticationCode2 = q.Get("AuthenticationCode2").String()
+}
+
 func (x *SetDefaultPolicyVersionRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PolicyArn = q.Get("PolicyArn").String()
 	x.VersionId = q.Get("VersionId").String()
@@ -892,6 +1014,11 @@ func (x *SetDefaultPolicyVersionRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *Tag) decodeQuery(q *awsapi.FormNode) {
 	x.Key = q.Get("Key").String()
 	x.Value = q.Get("Value").String()
+}
+
+func (x *TagMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SerialNumber = q.Get("SerialNumber").String()
+	x.Tags = decodeTagListType(q.Get("Tags"))
 }
 
 func (x *TagOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
@@ -912,6 +1039,11 @@ func (x *TagRoleRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *TagUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.Tags = decodeTagListType(q.Get("Tags"))
+}
+
+func (x *UntagMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SerialNumber = q.Get("SerialNumber").String()
+	x.TagKeys = decodeTagKeyListType(q.Get("TagKeys"))
 }
 
 func (x *UntagOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1109,6 +1241,14 @@ func (x *CreateUserResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *CreateVirtualMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.VirtualMFADevice != nil {
+		e.Open("VirtualMFADevice")
+		x.VirtualMFADevice.encodeXML(e)
+		e.Close("VirtualMFADevice")
+	}
+}
+
 func (x *GetAccessKeyLastUsedResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("UserName", x.UserName)
 	if x.AccessKeyLastUsed != nil {
@@ -1145,6 +1285,17 @@ func (x *GetGroupResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
+}
+
+func (x *GetMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("UserName", x.UserName)
+	e.String("SerialNumber", x.SerialNumber)
+	e.Time("EnableDate", x.EnableDate)
+	if x.Certifications != nil {
+		e.Open("Certifications")
+		encodeCertificationMapType(e, x.Certifications)
+		e.Close("Certifications")
+	}
 }
 
 func (x *GetOpenIDConnectProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -1337,6 +1488,26 @@ func (x *ListInstanceProfilesForRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Marker", x.Marker)
 }
 
+func (x *ListMFADeviceTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
+func (x *ListMFADevicesResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.MFADevices != nil {
+		e.Open("MFADevices")
+		encodeMfaDeviceListType(e, x.MFADevices)
+		e.Close("MFADevices")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
 func (x *ListOpenIDConnectProviderTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
 	if x.Tags != nil {
 		e.Open("Tags")
@@ -1443,6 +1614,22 @@ func (x *ListUsersResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
+}
+
+func (x *ListVirtualMFADevicesResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.VirtualMFADevices != nil {
+		e.Open("VirtualMFADevices")
+		encodeVirtualMFADeviceListType(e, x.VirtualMFADevices)
+		e.Close("VirtualMFADevices")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
+func (x *MFADevice) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("UserName", x.UserName)
+	e.String("SerialNumber", x.SerialNumber)
+	e.Time("EnableDate", x.EnableDate)
 }
 
 func (x *OpenIDConnectProviderListEntry) encodeXML(e *awsapi.XMLEncoder) {
@@ -1566,6 +1753,33 @@ func (x *User) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *VirtualMFADevice) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("SerialNumber", x.SerialNumber)
+	e.Blob("Base32StringSeed", x.Base32StringSeed)
+	e.Blob("QRCodePNG", x.QRCodePNG)
+	if x.User != nil {
+		e.Open("User")
+		x.User.encodeXML(e)
+		e.Close("User")
+	}
+	e.Time("EnableDate", x.EnableDate)
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+}
+
+func encodeCertificationMapType(e *awsapi.XMLEncoder, list map[string]string) {
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.Open("entry")
+		e.StringValue("key", k)
+		e.StringValue("value", v)
+		e.Close("entry")
+	}
+}
+
 func encodeOpenIDConnectProviderListType(e *awsapi.XMLEncoder, list []OpenIDConnectProviderListEntry) {
 	for i := range list {
 		e.Open("member")
@@ -1636,6 +1850,14 @@ func encodeInstanceProfileListType(e *awsapi.XMLEncoder, list []InstanceProfile)
 	}
 }
 
+func encodeMfaDeviceListType(e *awsapi.XMLEncoder, list []MFADevice) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodePolicyDocumentVersionListType(e *awsapi.XMLEncoder, list []PolicyVersion) {
 	for i := range list {
 		e.Open("member")
@@ -1691,6 +1913,14 @@ func encodeThumbprintListType(e *awsapi.XMLEncoder, list []string) {
 }
 
 func encodeUserListType(e *awsapi.XMLEncoder, list []User) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
+func encodeVirtualMFADeviceListType(e *awsapi.XMLEncoder, list []VirtualMFADevice) {
 	for i := range list {
 		e.Open("member")
 		list[i].encodeXML(e)
