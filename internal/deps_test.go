@@ -13,6 +13,7 @@ var imports = map[string]string{
 	"arn": "", "ids": "", "sigv4": "", "srp": "", "seal": "", "token": "",
 	"policy": "arn",
 	"db":     "", "db/dbtest": "db ids", "policy/catalog": "",
+	"saml": "", "saml/samltest": "",
 	"awsapi": "arn ids",
 	"notify": "db ids seal",
 	"access": "arn awsapi db policy sigv4",
