@@ -141,9 +141,19 @@ func (s *Service) GetCredentialsForIdentity(ctx context.Context, in *api.GetCred
 			break
 		}
 	}
-	c, err := s.Issuer.AssumeWebIdentity(ctx, w)
+	issuer := s.Issuer
+	if elsewhere := s.Upstreams[p.ID]; elsewhere != "" {
+		text, err := s.issue(ctx, p, id, amr(logins), tags, openIDTokenLife)
+		if err != nil {
+			return nil, err
+		}
+		issuer = &upstream{elsewhere, text}
+	}
+	c, err := issuer.AssumeWebIdentity(ctx, w)
 	var refused *awsapi.Error
-	if errors.As(err, &refused) && !refused.Fault && refused.Status < 500 {
+	if errors.Is(err, api.ErrExternalService) {
+		return nil, err
+	} else if errors.As(err, &refused) && !refused.Fault && refused.Status < 500 {
 		awsapi.Annotate(ctx, "role_refused", role)
 		return nil, errRoles.With(err)
 	} else if err != nil {

@@ -24,6 +24,7 @@ import (
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	sdksts "github.com/aws/aws-sdk-go-v2/service/sts"
 
+	api "usher/internal/api/cognitoidentity"
 	"usher/internal/token"
 )
 
@@ -650,6 +651,16 @@ func TestPools(t *testing.T) {
 			"ValidationException: 1 validation error detected: Value 'no/good' at 'identityPoolName' failed to satisfy constraint: Member must satisfy regular expression pattern: ": func(in *sdk.CreateIdentityPoolInput) {
 				in.IdentityPoolName = aws.String("no/good")
 			},
+			"InvalidParameterException: Please provide a valid developer provider": func(in *sdk.CreateIdentityPoolInput) {
+				in.DeveloperProviderName = aws.String("unauthenticated")
+			},
+			"InvalidParameterException: Please provide a valid public provider": func(in *sdk.CreateIdentityPoolInput) {
+				in.SupportedLoginProviders = map[string]string{"login.example.com": "x"}
+			},
+			"InvalidParameterException: Duplicate Cognito Identity Provider " + hostName(people): func(in *sdk.CreateIdentityPoolInput) {
+				in.CognitoIdentityProviders = []types.CognitoIdentityProvider{
+					{ProviderName: aws.String(awsName(people)), ClientId: aws.String(client)}, {ProviderName: aws.String(hostName(people)), ClientId: aws.String(client)}}
+			},
 			"InvalidParameterException: Invalid Cognito Identity Provider": func(in *sdk.CreateIdentityPoolInput) {
 				in.CognitoIdentityProviders = []types.CognitoIdentityProvider{{ProviderName: aws.String("example.com/x"), ClientId: aws.String(client)}}
 			},
@@ -698,6 +709,43 @@ func TestPools(t *testing.T) {
 		wantError(t, err, "ResourceNotFoundException: ")
 		_, err = w.admin.DescribeIdentityPool(ctx, &sdk.DescribeIdentityPoolInput{IdentityPoolId: &ours})
 		wantError(t, err, "ResourceNotFoundException: IdentityPool '"+ours+"' not found.")
+		_, err = w.admin.DescribeIdentity(ctx, &sdk.DescribeIdentityInput{IdentityId: &id})
+		wantError(t, err, "ResourceNotFoundException: Identity '"+id+"' not found.")
+	})
+}
+
+func TestPurge(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		kept, gone := w.newPool(nil), w.newPool(nil)
+		ann := w.login(uuid())
+		id := w.getID(kept, ann)
+		for range purgedAtOnce + 1 {
+			_, err := w.s.GetId(ctx, &api.GetIdInput{IdentityPoolId: &gone})
+			check(t, err)
+		}
+		w.getID(gone, ann)
+		run, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() { w.s.Run(run); close(done) }()
+		_, err := w.admin.DeleteIdentityPool(ctx, &sdk.DeleteIdentityPoolInput{IdentityPoolId: &gone})
+		check(t, err)
+		for left := int64(-1); left != 1; {
+			left, err = w.count(`SELECT COUNT(*) FROM identities`)
+			check(t, err)
+		}
+		stop()
+		<-done
+		if n, err := w.count(`SELECT COUNT(*) FROM identity_logins`); n != 1 || err != nil {
+			t.Errorf("%d logins are left, %v", n, err)
+		}
+		if got := w.getID(kept, ann); got != id {
+			t.Errorf("the other pool lost %s", id)
+		}
+		w.offset.Store(int64(purgeAfter))
+		check(t, w.s.purge(ctx))
+		if n, err := w.count(`SELECT COUNT(*) FROM identity_purges`); n != 0 || err != nil {
+			t.Errorf("%d purges are left, %v", n, err)
+		}
 	})
 }
 

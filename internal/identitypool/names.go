@@ -47,6 +47,7 @@ func (n names) isIdentityService(key string) bool {
 	if key == n.host+"/identity" || key == builtIn {
 		return true
 	}
-	region, ok := strings.CutPrefix(key, "cognito-identity.")
-	return ok && (strings.HasSuffix(region, ".amazonaws.com") || strings.HasSuffix(region, ".amazonaws.com.cn"))
+	rest, ok := strings.CutPrefix(key, "cognito-identity.")
+	region, domain, _ := strings.Cut(rest, ".")
+	return ok && region != "" && !strings.Contains(region, "/") && (domain == "amazonaws.com" || domain == "amazonaws.com.cn")
 }

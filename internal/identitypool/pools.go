@@ -95,8 +95,11 @@ func (s *Service) change(ctx context.Context, id string, edit func(*poolDoc) err
 	return &doc, err
 }
 
-// poolsMost is the quota of pools an account.
-const poolsMost = 1000
+// Quotas: pools of an account, providers of a pool.
+const (
+	poolsMost     = 1000
+	providersMost = 1000
+)
 
 // CreateIdentityPool implements the operation.
 func (s *Service) CreateIdentityPool(ctx context.Context, in *api.CreateIdentityPoolInput) (*api.IdentityPool, error) {
@@ -140,6 +143,14 @@ func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account str
 	}
 	if err := checkTags(p.IdentityPoolTags); err != nil {
 		return err
+	}
+	if name := p.DeveloperProviderName; name != nil { // it stands in amr, where others have their meaning
+		if _, taken := public[*name]; taken || *name == "authenticated" || *name == "unauthenticated" || *name == builtIn {
+			return errNoDeveloper
+		}
+	}
+	if len(p.CognitoIdentityProviders)+len(p.OpenIdConnectProviderARNs)+len(p.SamlProviderARNs) > providersMost {
+		return api.ErrLimitExceeded.Msg("An identity pool may have at most %d identity providers.", providersMost)
 	}
 	seen := map[string]bool{}
 	for i := range p.CognitoIdentityProviders {
@@ -211,35 +222,28 @@ func (s *Service) UpdateIdentityPool(ctx context.Context, in *api.IdentityPool) 
 	return &doc.Settings, nil
 }
 
-// DeleteIdentityPool implements the operation; its identities go with it.
+// DeleteIdentityPool implements the operation; nobody can use the identities of the pool any more, and Run deletes them.
 func (s *Service) DeleteIdentityPool(ctx context.Context, in *api.DeleteIdentityPoolInput) error {
 	if _, err := s.ownPool(ctx, *in.IdentityPoolId); err != nil {
 		return err
 	}
-	// Identities may be many: they go in portions, so that others need not wait long; the last of them go with the pool.
-	for last := false; !last; {
-		err := s.DB.Tx(ctx, func(tx *db.Tx) error {
-			res, err := tx.ExecContext(ctx, `DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE pool_id = $1 LIMIT $2)`, *in.IdentityPoolId, deletedAtOnce)
-			if err != nil {
-				return err
-			}
-			n, err := res.RowsAffected()
-			if last = n < deletedAtOnce; !last || err != nil {
-				return err
-			}
-			tx.Invalidate(scope(*in.IdentityPoolId))
-			_, err = tx.ExecContext(ctx, `DELETE FROM identity_pools WHERE id = $1`, *in.IdentityPoolId)
-			return err
-		})
-		if err != nil {
+	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
+		tx.Invalidate(scope(*in.IdentityPoolId))
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_pools WHERE id = $1`, *in.IdentityPoolId); err != nil {
 			return err
 		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO identity_purges (pool_id, deleted) VALUES ($1, $2) ON CONFLICT DO NOTHING`, *in.IdentityPoolId, s.Now().UnixMicro())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case s.purges <- struct{}{}:
+	default:
 	}
 	return nil
 }
-
-// deletedAtOnce is how many identities of a pool one transaction deletes.
-const deletedAtOnce = 2000
 
 // ListIdentityPools implements the operation.
 func (s *Service) ListIdentityPools(ctx context.Context, in *api.ListIdentityPoolsInput) (*api.ListIdentityPoolsResponse, error) {

@@ -121,7 +121,7 @@ func (s *Service) sessionTags(p *pool, logins []login) (map[string]string, error
 		}
 		mapped := p.PrincipalTags[l.provider].Tags
 		for _, tag := range slices.Sorted(maps.Keys(mapped)) {
-			if raw, ok := l.claim(mapped[tag]); ok {
+			if raw, ok := l.claim(mapped[tag]); ok && string(raw) != "null" {
 				if err := add(tag, text(raw)); err != nil {
 					return nil, err
 				}

@@ -191,8 +191,8 @@ func tokenRole(l *login, custom *string) string {
 		}
 		return ""
 	}
-	if raw, ok := l.claim("cognito:preferred_role"); ok {
-		return text(raw)
+	if raw, _ := l.claim("cognito:preferred_role"); len(texts(raw)) == 1 {
+		return texts(raw)[0]
 	}
 	if len(roles) == 1 {
 		return roles[0]
@@ -218,13 +218,16 @@ func matches(r api.MappingRule, l *login) bool {
 	})
 }
 
-// texts returns the values of a claim as rules compare them: none of an absent one, each element of an array.
+// texts returns the values of a claim as rules compare them: none of an absent or null one, each element of an array.
 func texts(raw json.RawMessage) []string {
-	if len(raw) == 0 {
+	if len(raw) == 0 || string(raw) == "null" {
 		return nil
 	}
-	values := []json.RawMessage{raw}
-	if raw[0] == '[' && json.Unmarshal(raw, &values) != nil {
+	if raw[0] != '[' {
+		return []string{text(raw)}
+	}
+	var values []json.RawMessage
+	if json.Unmarshal(raw, &values) != nil {
 		return nil
 	}
 	list := make([]string, len(values))

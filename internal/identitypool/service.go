@@ -44,6 +44,7 @@ type Config struct {
 	OIDC       func(ctx context.Context, account, issuer string) (*OIDCProvider, error)
 	Remote     *token.Remote     // keys of OpenID Connect providers; nil: of public addresses
 	Endpoints  Endpoints         // of public providers
+	Upstreams  map[string]string // by identity pool: the URL of another STS, which gives the pool's credentials
 	Authorizer awsapi.Authorizer // asked for iam:PassRole, and for each of several identities
 	Region     string
 	PublicURL  string // without a trailing slash
@@ -75,11 +76,12 @@ type Service struct {
 	foreign  *token.VerifiedCache
 	keyBox   *seal.Box
 	keys     []*token.KeyPair // the first signs
+	purges   chan struct{}    // wakes Run
 }
 
 var _ api.Service = (*Service)(nil)
 
-// New returns the service; it makes the first signing key where there is none.
+// New returns the service; it makes the first signing key where there is none. Run does its work in the background.
 func New(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
 		Config:   c,
@@ -88,6 +90,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),
 		keyBox:   c.Seal.Box("identity-keys"),
+		purges:   make(chan struct{}, 1),
 	}
 	if s.Remote == nil {
 		s.Remote = &token.Remote{Now: s.Now}

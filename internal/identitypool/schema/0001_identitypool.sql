@@ -12,7 +12,7 @@ CREATE INDEX identity_pools_account ON identity_pools (account_id, id);
 -- A person or a guest. Its id is time-ordered, so that many that arrive at once are neighbours.
 CREATE TABLE identities (
 	id            TEXT PRIMARY KEY,
-	pool_id       TEXT NOT NULL REFERENCES identity_pools (id) ON DELETE CASCADE,
+	pool_id       TEXT NOT NULL,
 	created       INTEGER NOT NULL,
 	modified      INTEGER NOT NULL,
 	enabled       BOOLEAN NOT NULL,   -- false: merged into another
@@ -33,6 +33,12 @@ CREATE TABLE identity_logins (
 ) WITHOUT ROWID;
 -- One account of a public provider an identity.
 CREATE UNIQUE INDEX identity_logins_identity ON identity_logins (identity_id, provider, slot);
+
+-- Pools that were deleted, and whose identities are on the way.
+CREATE TABLE identity_purges (
+	pool_id TEXT PRIMARY KEY,
+	deleted INTEGER NOT NULL
+);
 
 -- Keys that sign OpenID tokens.
 CREATE TABLE identity_keys (
