@@ -176,7 +176,7 @@ func BenchmarkManyIdentities(b *testing.B) {
 			each("µs/purge-pool", 1, func(int) {
 				_, err := w.admin.DeleteIdentityPool(ctx, &sdk.DeleteIdentityPoolInput{IdentityPoolId: &poolID})
 				check(b, err)
-				check(b, w.s.purge(ctx))
+				check(b, w.s.Sweep(ctx))
 			})
 			b.ReportMetric(0, "ns/op") // all is measured above, once
 		})

@@ -724,17 +724,12 @@ func TestPurge(t *testing.T) {
 			check(t, err)
 		}
 		w.getID(gone, ann)
-		run, stop := context.WithCancel(ctx)
-		done := make(chan struct{})
-		go func() { w.s.Run(run); close(done) }()
 		_, err := w.admin.DeleteIdentityPool(ctx, &sdk.DeleteIdentityPoolInput{IdentityPoolId: &gone})
 		check(t, err)
-		for left := int64(-1); left != 1; {
-			left, err = w.count(`SELECT COUNT(*) FROM identities`)
-			check(t, err)
+		check(t, w.s.Sweep(ctx))
+		if n, err := w.count(`SELECT COUNT(*) FROM identities`); n != 1 || err != nil {
+			t.Errorf("%d identities are left, %v", n, err)
 		}
-		stop()
-		<-done
 		if n, err := w.count(`SELECT COUNT(*) FROM identity_logins`); n != 1 || err != nil {
 			t.Errorf("%d logins are left, %v", n, err)
 		}
@@ -742,7 +737,7 @@ func TestPurge(t *testing.T) {
 			t.Errorf("the other pool lost %s", id)
 		}
 		w.offset.Store(int64(purgeAfter))
-		check(t, w.s.purge(ctx))
+		check(t, w.s.Sweep(ctx))
 		if n, err := w.count(`SELECT COUNT(*) FROM identity_purges`); n != 0 || err != nil {
 			t.Errorf("%d purges are left, %v", n, err)
 		}

@@ -222,12 +222,12 @@ func (s *Service) UpdateIdentityPool(ctx context.Context, in *api.IdentityPool) 
 	return &doc.Settings, nil
 }
 
-// DeleteIdentityPool implements the operation; nobody can use the identities of the pool any more, and Run deletes them.
+// DeleteIdentityPool implements the operation; nobody can use the identities of the pool any more, and Sweep deletes them.
 func (s *Service) DeleteIdentityPool(ctx context.Context, in *api.DeleteIdentityPoolInput) error {
 	if _, err := s.ownPool(ctx, *in.IdentityPoolId); err != nil {
 		return err
 	}
-	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
+	return s.DB.Tx(ctx, func(tx *db.Tx) error {
 		tx.Invalidate(scope(*in.IdentityPoolId))
 		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_pools WHERE id = $1`, *in.IdentityPoolId); err != nil {
 			return err
@@ -235,14 +235,6 @@ func (s *Service) DeleteIdentityPool(ctx context.Context, in *api.DeleteIdentity
 		_, err := tx.ExecContext(ctx, `INSERT INTO identity_purges (pool_id, deleted) VALUES ($1, $2) ON CONFLICT DO NOTHING`, *in.IdentityPoolId, s.Now().UnixMicro())
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	select {
-	case s.purges <- struct{}{}:
-	default:
-	}
-	return nil
 }
 
 // ListIdentityPools implements the operation.

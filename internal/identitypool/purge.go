@@ -9,29 +9,11 @@ import (
 
 const (
 	purgedAtOnce = 200              // identities that one transaction deletes, so that others need not wait long
-	purgeEvery   = 10 * time.Minute // unless a pool is deleted
 	purgeAfter   = 20 * time.Minute // a pool counts as gone: no request that began before its deletion still adds to it
 )
 
-// Run deletes the identities of deleted pools until ctx ends.
-func (s *Service) Run(ctx context.Context) {
-	ticker := time.NewTicker(purgeEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.purge(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("deleting the identities of deleted identity pools", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		case <-s.purges:
-		}
-	}
-}
-
-// purge deletes what is there now.
-func (s *Service) purge(ctx context.Context) error {
+// Sweep deletes the identities of pools that were deleted. It is to be called every few minutes.
+func (s *Service) Sweep(ctx context.Context) error {
 	type row struct {
 		PoolID  string
 		Deleted int64

@@ -113,7 +113,7 @@ func errForbiddenRole(role string) error {
 // ambiguous, the pool's.
 func (s *Service) role(ctx context.Context, p *pool, logins []login, custom *string) (string, error) {
 	state := "unauthenticated"
-	var denied error
+	var denied *awsapi.Error
 	for _, l := range logins {
 		state = "authenticated"
 		key, ok := s.mappingOf(p, &l)
@@ -123,12 +123,14 @@ func (s *Service) role(ctx context.Context, p *pool, logins []login, custom *str
 		m := p.RoleMappings[key]
 		awsapi.Annotate(ctx, "role_mapping", key)
 		var role string
+		reason := errors.New("the token names no role, or several and none that is preferred")
 		if *m.Type == api.RoleMappingTypeToken {
 			role = tokenRole(&l, custom)
 			if role == "" && custom != nil {
 				return "", errForbiddenRole(*custom)
 			}
 		} else {
+			reason = fmt.Errorf("none of the %d rules matches", len(m.RulesConfiguration.Rules))
 			for i, r := range m.RulesConfiguration.Rules {
 				if matches(r, &l) && (custom == nil || *custom == *r.RoleARN) {
 					awsapi.Annotate(ctx, "role_rule", i+1)
@@ -141,7 +143,7 @@ func (s *Service) role(ctx context.Context, p *pool, logins []login, custom *str
 			return role, nil
 		}
 		if denied == nil && *m.AmbiguousRoleResolution == api.AmbiguousRoleResolutionTypeDeny {
-			denied = errNotAuthorized("The ambiguous role mapping rules for: %s denied this request.", key)
+			denied = errNotAuthorized("The ambiguous role mapping rules for: %s denied this request.", key).With(reason)
 		}
 	}
 	switch role := p.Roles[state]; {

@@ -76,12 +76,11 @@ type Service struct {
 	foreign  *token.VerifiedCache
 	keyBox   *seal.Box
 	keys     []*token.KeyPair // the first signs
-	purges   chan struct{}    // wakes Run
 }
 
 var _ api.Service = (*Service)(nil)
 
-// New returns the service; it makes the first signing key where there is none. Run does its work in the background.
+// New returns the service; it makes the first signing key where there is none.
 func New(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
 		Config:   c,
@@ -90,13 +89,15 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),
 		keyBox:   c.Seal.Box("identity-keys"),
-		purges:   make(chan struct{}, 1),
 	}
 	if s.Remote == nil {
 		s.Remote = &token.Remote{Now: s.Now}
 	}
-	if s.Remote.Removed == nil {
-		s.Remote.Removed = s.foreign.RemoveKey
+	others := s.Remote.Removed
+	s.Remote.Removed = func(keyID string) {
+		if s.foreign.RemoveKey(keyID); others != nil {
+			others(keyID)
+		}
 	}
 	e := &s.Endpoints
 	e.Google, e.Apple = cmp.Or(e.Google, "https://accounts.google.com"), cmp.Or(e.Apple, "https://appleid.apple.com")
