@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/uuid"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3api/middlewares"
@@ -294,6 +295,9 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 }
 
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	if err := checkUpload(in.UploadId); err != nil {
+		return nil, err
+	}
 	key, err := s.file(in.Key)
 	if err != nil {
 		return nil, err
@@ -304,6 +308,9 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 }
 
 func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
+	if err := checkUpload(in.UploadId); err != nil {
+		return s3response.CopyPartResult{}, err
+	}
 	key, err := s.file(in.Key)
 	if err != nil {
 		return s3response.CopyPartResult{}, err
@@ -316,6 +323,9 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 }
 
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+	if err := checkUpload(in.UploadId); err != nil {
+		return s3response.CompleteMultipartUploadResult{}, "", err
+	}
 	key, err := s.file(in.Key)
 	if err != nil {
 		return s3response.CompleteMultipartUploadResult{}, "", err
@@ -330,6 +340,9 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 }
 
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
+	if err := checkUpload(in.UploadId); err != nil {
+		return err
+	}
 	key, err := s.file(in.Key)
 	if err != nil {
 		return err
@@ -339,6 +352,9 @@ func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartU
 }
 
 func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
+	if err := checkUpload(in.UploadId); err != nil {
+		return s3response.ListPartsResult{}, err
+	}
 	key, err := s.file(in.Key)
 	if err != nil {
 		return s3response.ListPartsResult{}, err
@@ -363,6 +379,15 @@ func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUp
 		out.CommonPrefixes[i].Prefix = s.names.key(out.CommonPrefixes[i].Prefix)
 	}
 	return out, nil
+}
+
+// checkUpload refuses what CreateMultipartUpload has not returned. The posix backend makes a path of the id: one with ".."
+// would lead into another bucket, or out of the store.
+func checkUpload(id *string) error {
+	if id == nil || len(*id) != 36 || uuid.Validate(*id) != nil {
+		return s3err.GetNoSuchUploadErr("")
+	}
+	return nil
 }
 
 // whole returns r, but takes an end before n bytes for an error. The HTTP server takes a connection that is closed

@@ -118,6 +118,9 @@ func (c *plainConn) exchange(r *http.Request) (*http.Response, error) {
 	}
 	c.out = append(b, "\r\n\r\n"...)
 	c.SetReadDeadline(time.Now().Add(answerTime))
+	if err := r.Context().Err(); err != nil { // the watch may have been faster
+		return nil, err
+	}
 	if _, err := c.Write(c.out); err != nil {
 		return nil, err
 	}

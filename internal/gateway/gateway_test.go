@@ -468,6 +468,8 @@ func TestRefused(t *testing.T) {
 		{"GET", "/box?list-type=2&location", "", 400, "InvalidArgument"},
 		{"PUT", "/box/a?uploadId=1", "", 400, "InvalidArgument"},
 		{"PUT", "/box/a?uploadId=&partNumber=1", "", 404, "NoSuchUpload"},
+		{"DELETE", "/box/a?uploadId=..%2F..%2F..%2F..%2Fvictim", "", 404, "NoSuchUpload"},
+		{"PUT", "/box/a?uploadId=..&partNumber=1", "", 404, "NoSuchUpload"},
 		{"HEAD", "/box?acl", "", 405, ""},
 		{"PATCH", "/create-user", "", 405, "MethodNotAllowed"},
 		{"PATCH", "/box/a", "", 405, "MethodNotAllowed"},

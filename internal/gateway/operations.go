@@ -228,10 +228,16 @@ func (q *request) operation() (*operation, *s3Error) {
 		return nil, errInvalidArgument.msg("Invalid List Type specified in Request").with("ArgumentName", "list-type")
 	case strings.HasPrefix(op.name, "UploadPart") && !q.has("partNumber"):
 		return nil, errInvalidArgument.msg("Part number must be an integer between 1 and 10000, inclusive").with("ArgumentName", "partNumber")
-	case op.selector == "uploadId" && q.param("uploadId") == "":
+	case q.has("uploadId") && !plausibleUpload(q.param("uploadId")):
 		return nil, errNoSuchUpload
 	}
 	return op, nil
+}
+
+// plausibleUpload refuses upload ids that no store hands out: many make a path of the id, and one with ".." would lead out
+// of the bucket that was authorised.
+func plausibleUpload(id string) bool {
+	return id != "" && id != "." && id != ".." && !strings.ContainsAny(id, "/\\\x00")
 }
 
 // resourceType is what errors call the thing that is addressed.
