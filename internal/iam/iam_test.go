@@ -43,7 +43,7 @@ func start(t *testing.T, open func(...db.Schema) *db.DB) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := open(db.Schema{Name: "iam", Files: usheriam.Schema})
+	d := open(db.Schema{Name: "iam", Files: usheriam.Schema}, db.Schema{Name: "sts", Files: sts.Schema})
 	s := &server{}
 	s.Service = usheriam.New(usheriam.Service{DB: d, Box: ring.Box("iam/access-key"), Now: s.now})
 	tokens, err := sts.New(sts.Service{IAM: s.Service, DB: d, Keys: ring, Now: s.now})

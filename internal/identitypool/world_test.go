@@ -80,7 +80,7 @@ func newWorld(t testing.TB, url string) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, users: newUserPools(people, partners, strangers), log: &records{}}
-	w.db = dbtest.Open(t, url, db.Schema{Name: "iam", Files: iam.Schema}, db.Schema{Name: "identitypool", Files: Schema})
+	w.db = dbtest.Open(t, url, db.Schema{Name: "iam", Files: iam.Schema}, db.Schema{Name: "sts", Files: sts.Schema}, db.Schema{Name: "identitypool", Files: Schema})
 	keys, err := seal.Parse(seal.Generate())
 	check(t, err)
 	signer := token.NewSigner(0)

@@ -26,6 +26,7 @@ import (
 	"usher/internal/notify"
 	"usher/internal/policy"
 	"usher/internal/seal"
+	"usher/internal/srp"
 	"usher/internal/sts"
 	"usher/internal/token"
 	"usher/internal/userpool"
@@ -73,7 +74,7 @@ func New(ctx context.Context, cfg Config, listen string, log *slog.Logger) (_ *S
 		return nil, err
 	}
 	if s.db, err = db.Open(ctx, db.Config{URL: cfg.Database, Schemas: []db.Schema{
-		{Name: "iam", Files: iam.Schema}, {Name: "userpool", Files: userpool.Schema}, {Name: "identitypool", Files: identitypool.Schema},
+		{Name: "iam", Files: iam.Schema}, {Name: "sts", Files: sts.Schema}, {Name: "userpool", Files: userpool.Schema}, {Name: "identitypool", Files: identitypool.Schema},
 		{Name: "gateway", Files: gateway.Schema}, {Name: "notify", Files: notify.Schema},
 	}}); err != nil {
 		return nil, err
@@ -103,8 +104,10 @@ func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		if err := s.users.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("deleting what has expired", "error", err)
+		for _, sweep := range []func(context.Context) error{s.users.Sweep, s.sts.Sweep} {
+			if err := sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("deleting what has expired", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -129,6 +132,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	s.outbox = notify.New(outbox)
 	s.denials = access.NewDenials()
+	srp.Warm()
 	s.signer = token.NewSigner(0)
 	s.opened(s.signer.Close)
 

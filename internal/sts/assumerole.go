@@ -239,7 +239,7 @@ func (s *Service) AssumeRole(ctx context.Context, in *sts.AssumeRoleRequest) (*s
 		SourceIdentity: cmp.Or(str(in.SourceIdentity), sourceIdentity(p)),
 		Policy:         document, PolicyARNs: arns,
 	}}
-	out, err := s.issue(b, lifetime, in.MinimumSessionTokenSize)
+	out, err := s.issue(ctx, b, lifetime, in.MinimumSessionTokenSize)
 	if err != nil {
 		return nil, err
 	}

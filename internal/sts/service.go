@@ -48,12 +48,14 @@ type Service struct {
 	Denials *access.Denials
 	Now     func() time.Time
 
-	box      *seal.Box
-	derive   map[string][]byte // key material for secret keys, by id of the keyring's key
-	policies *db.Cache[string, *policy.Policy]
-	own      *token.VerifiedCache // tokens of our own issuers
-	foreign  *token.VerifiedCache // tokens of others
-	aliases  map[string]string    // condition keys of identity pools under the local name
+	box         *seal.Box
+	derive      map[string][]byte // key material for secret keys, by id of the keyring's key
+	policies    *db.Cache[string, *policy.Policy]
+	revocations *db.Cache[int, map[Subject]int64] // by shard
+	epochs      *db.Cache[struct{}, int64]
+	own         *token.VerifiedCache // tokens of our own issuers
+	foreign     *token.VerifiedCache // tokens of others
+	aliases     map[string]string    // condition keys of identity pools under the local name
 }
 
 // New returns s, ready for use.
@@ -68,6 +70,11 @@ func New(s Service) (*Service, error) {
 		s.derive[id] = material
 	}
 	s.policies = db.NewCache[string, *policy.Policy](s.DB, "sts session policies", 10_000)
+	s.revocations = db.NewCache[int, map[Subject]int64](s.DB, "sts revocations", revocationShards)
+	s.epochs = db.NewCache[struct{}, int64](s.DB, "sts epoch", 1)
+	if err := s.warm(context.Background()); err != nil {
+		return nil, err
+	}
 	s.own, s.foreign = token.NewVerifiedCache(50_000), token.NewVerifiedCache(50_000)
 	if s.Remote == nil {
 		s.Remote = &token.Remote{Now: s.Now}
@@ -111,7 +118,11 @@ func (i *issued) utilization() *int32 { return new(int32(percent(len(i.SessionTo
 func percent(n, of int) int { return (100*n + of - 1) / of }
 
 // issue makes credentials for b. atLeast is the wished length of the session token, for clients that test with long ones.
-func (s *Service) issue(b *bearer, lifetime time.Duration, atLeast *int32) (*issued, error) {
+func (s *Service) issue(ctx context.Context, b *bearer, lifetime time.Duration, atLeast *int32) (*issued, error) {
+	var err error
+	if b.epoch, err = s.epoch(ctx); err != nil {
+		return nil, err
+	}
 	b.seed = make([]byte, seedSize)
 	rand.Read(b.seed)
 	b.secretKey = s.Keys.Active()
@@ -233,6 +244,9 @@ func base(owner *iam.Principal) *access.Principal {
 func (s *Service) temporary(ctx context.Context, id, text string) (*access.Credential, error) {
 	b, secret, err := s.open(id, text)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkRevoked(ctx, id, b); err != nil {
 		return nil, err
 	}
 	owner, err := s.principal(ctx, b.id)

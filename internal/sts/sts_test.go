@@ -46,6 +46,7 @@ import (
 type world struct {
 	t     testing.TB
 	iam   *iam.Service
+	db    *db.DB
 	sts   *sts.Service
 	gate  *access.Gate
 	url   string
@@ -59,7 +60,7 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.shift.Lo
 
 func start(t testing.TB, open func(...db.Schema) *db.DB) *world {
 	t.Helper()
-	w := node(t, open(db.Schema{Name: "iam", Files: iam.Schema}), must(seal.Parse(seal.Generate()))(t))
+	w := node(t, open(db.Schema{Name: "iam", Files: iam.Schema}, db.Schema{Name: "sts", Files: sts.Schema}), must(seal.Parse(seal.Generate()))(t))
 	var err error
 	if w.a, err = w.iam.Bootstrap(context.Background()); err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func start(t testing.TB, open func(...db.Schema) *db.DB) *world {
 func node(t testing.TB, d *db.DB, ring *seal.Keyring) *world {
 	t.Helper()
 	var err error
-	w := &world{t: t, local: &localIssuers{}, ring: ring}
+	w := &world{t: t, db: d, local: &localIssuers{}, ring: ring}
 	w.iam = iam.New(iam.Service{DB: d, Box: ring.Box("iam/access-key"), Now: w.now, AllowLoopbackHTTP: true})
 	w.sts, err = sts.New(sts.Service{IAM: w.iam, DB: d, Keys: ring, Now: w.now, Local: w.local, IdentityIssuer: "id.example.org/identity",
 		Remote: &token.Remote{AllowHTTP: true, Now: w.now}})
@@ -390,7 +391,7 @@ func TestSession(t *testing.T) {
 func TestRevocationOnAnotherNode(t *testing.T) {
 	url := dbtest.Postgres(t)
 	one := start(t, func(s ...db.Schema) *db.DB { return dbtest.Open(t, url, s...) })
-	two := node(t, dbtest.Open(t, url, db.Schema{Name: "iam", Files: iam.Schema}), one.ring)
+	two := node(t, dbtest.Open(t, url, db.Schema{Name: "iam", Files: iam.Schema}, db.Schema{Name: "sts", Files: sts.Schema}), one.ring)
 	a := one.key(one.a)
 	role := one.role(a, "app", `{"Effect":"Allow","Principal":{"AWS":"`+one.a.Account+`"},"Action":"sts:AssumeRole"}`, `{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}`)
 	creds := must(a.AssumeRole(one.ctx(), &sdksts.AssumeRoleInput{RoleArn: role, RoleSessionName: aws.String("s1")}))(t).Credentials

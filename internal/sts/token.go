@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +58,7 @@ const (
 	fieldOriginJTI
 	fieldParent
 	fieldPadding
+	fieldEpoch
 )
 
 const (
@@ -78,6 +80,7 @@ type bearer struct {
 	kind      policy.PrincipalKind
 	account   string
 	id        string // of the user or role; the account id for root
+	epoch     int64  // how many revocations there had been when it was issued
 	session   access.Session
 }
 
@@ -125,6 +128,9 @@ func appendPayload(dst []byte, b *bearer) (payload []byte, grants int) {
 	dst = appendText(dst, fieldUserSub, s.UserSub)
 	dst = appendText(dst, fieldOriginJTI, s.OriginJTI)
 	dst = appendText(dst, fieldParent, s.ParentKey)
+	if b.epoch > 0 {
+		dst = appendNumber(dst, fieldEpoch, uint64(b.epoch))
+	}
 
 	if g := appendGrants(nil, s); len(g) > deflateAbove {
 		g = deflate(g)
@@ -226,6 +232,9 @@ func parsePayload(payload []byte) (*bearer, error) {
 			if v, err = inflate(v); err == nil {
 				err = parseGrants(s, v)
 			}
+		case fieldEpoch:
+			n, err = number64(v)
+			b.epoch = int64(min(n, math.MaxInt64))
 		case fieldPadding:
 		default:
 			err = errToken

@@ -33,6 +33,7 @@ func cognito() *bearer {
 
 func full() *bearer {
 	b := cognito()
+	b.epoch = 300
 	b.session.Chained, b.session.MFATime, b.session.SourceIdentity, b.session.ParentKey = true, issuedAt(1_789_999_000), "alice", "AKIAAAAAAAAAAAAAAAAA"
 	b.session.Policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::box/${cognito-identity.amazonaws.com:sub}/*"}]}`
 	b.session.PolicyARNs = []string{"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "arn:aws:iam::000000000123:policy/own"}

@@ -42,7 +42,7 @@ func (s *Service) GetSessionToken(ctx context.Context, in *sts.GetSessionTokenRe
 	if mfa {
 		b.session.MFATime = s.Now()
 	}
-	out, err := s.issue(b, userDuration(in.DurationSeconds, p), in.MinimumSessionTokenSize)
+	out, err := s.issue(ctx, b, userDuration(in.DurationSeconds, p), in.MinimumSessionTokenSize)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *Service) GetFederationToken(ctx context.Context, in *sts.GetFederationT
 	b := &bearer{kind: policy.FederatedUser, account: p.AccountID, id: p.ID, session: access.Session{
 		Name: *in.Name, Tags: tags, Policy: document, PolicyARNs: arns, ParentKey: caller.AccessKeyID,
 	}}
-	out, err := s.issue(b, userDuration(in.DurationSeconds, p), in.MinimumSessionTokenSize)
+	out, err := s.issue(ctx, b, userDuration(in.DurationSeconds, p), in.MinimumSessionTokenSize)
 	if err != nil {
 		return nil, err
 	}

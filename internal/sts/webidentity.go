@@ -104,7 +104,7 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeR
 	}
 	b := id.bearer(role, *in.RoleSessionName)
 	b.session.Policy, b.session.PolicyARNs = document, arns
-	out, err := s.issue(b, lifetime, in.MinimumSessionTokenSize)
+	out, err := s.issue(ctx, b, lifetime, in.MinimumSessionTokenSize)
 	if err != nil {
 		return nil, err
 	}
@@ -531,7 +531,7 @@ func (s *Service) AssumeWebIdentity(ctx context.Context, w WebIdentity) (Credent
 	}
 	b := id.bearer(role, w.SessionName)
 	b.session.Policy, b.session.PolicyARNs = w.Policy, w.PolicyARNs
-	out, err := s.issue(b, w.Duration, nil)
+	out, err := s.issue(ctx, b, w.Duration, nil)
 	if err != nil {
 		return Credentials{}, err
 	}
