@@ -20,8 +20,8 @@ var imports = map[string]string{
 	"access": "arn awsapi db policy sigv4",
 
 	"userpool":     "api/cognitoidp arn awsapi db ids notify seal srp token trigger",
-	"iam":          "api/iam arn awsapi db ids policy seal token",
-	"sts":          "access api/sts arn awsapi db iam ids policy seal token",
+	"iam":          "api/iam arn awsapi db ids policy saml seal token",
+	"sts":          "access api/sts arn awsapi db iam ids policy saml seal token",
 	"identitypool": "access api/cognitoidentity arn awsapi db ids seal sts token",
 	"gateway":      "arn awsapi db ids policy sigv4",
 }

@@ -146,7 +146,7 @@ func (s *Service) GetAccountSummary(ctx context.Context, _ *iam.GetAccountSummar
 		(SELECT COUNT(*) FROM iam_policies WHERE account_id = $1),
 		(SELECT COUNT(*) FROM iam_attachments WHERE account_id = $1),
 		(SELECT COUNT(DISTINCT policy_arn) FROM iam_attachments WHERE account_id = $1),
-		(SELECT COUNT(*) FROM iam_oidc_providers WHERE account_id = $1),
+		(SELECT COUNT(*) FROM iam_oidc_providers WHERE account_id = $1) + (SELECT COUNT(*) FROM iam_saml_providers WHERE account_id = $1),
 		(SELECT COUNT(*) FROM iam_access_keys WHERE entity_id = $1)`, account(ctx))
 	if err != nil {
 		return nil, err

@@ -42,12 +42,13 @@ type Service struct {
 	// server's own identity pools. The URL has its scheme.
 	ReservedIssuer func(url string) bool
 
-	keys       *db.Cache[string, *AccessKey]
-	principals *db.Cache[string, *Principal]
-	policies   *db.Cache[string, policy.Source]
-	roles      *db.Cache[string, string]
-	providers  *db.Cache[string, []OIDCProvider]
-	used       *usage
+	keys          *db.Cache[string, *AccessKey]
+	principals    *db.Cache[string, *Principal]
+	policies      *db.Cache[string, policy.Source]
+	roles         *db.Cache[string, string]
+	providers     *db.Cache[string, []OIDCProvider]
+	samlProviders *db.Cache[string, *SAMLProvider]
+	used          *usage
 }
 
 // New returns s, ready for use.
@@ -57,6 +58,7 @@ func New(s Service) *Service {
 	s.policies = db.NewCache[string, policy.Source](s.DB, "iam policies", 20_000)
 	s.roles = db.NewCache[string, string](s.DB, "iam roles", 20_000)
 	s.providers = db.NewCache[string, []OIDCProvider](s.DB, "iam oidc providers", 10_000)
+	s.samlProviders = db.NewCache[string, *SAMLProvider](s.DB, "iam saml providers", 10_000)
 	s.used = &usage{pending: map[string]lastUse{}}
 	return &s
 }

@@ -66,6 +66,10 @@ func (t *targeting) resource() (string, error) {
 	case t.text("Url") != nil:
 		_, name, _ := strings.Cut(*t.text("Url"), "://")
 		return "arn:aws:iam::" + account + ":oidc-provider/" + name, nil
+	case t.text("SAMLProviderArn") != nil:
+		return *t.text("SAMLProviderArn"), t.samlTags(*t.text("SAMLProviderArn"))
+	case t.op == "CreateSAMLProvider":
+		return samlARN(account, *t.text("Name")), nil
 	case t.text("UserName") != nil:
 		return t.entity(userKind, t.text("UserName"))
 	case t.text("VirtualMFADeviceName") != nil:

@@ -22,6 +22,12 @@ const (
 	PolicyUsageTypePermissionsBoundary = "PermissionsBoundary"
 )
 
+// Values of assertionEncryptionModeType.
+const (
+	AssertionEncryptionModeTypeRequired = "Required"
+	AssertionEncryptionModeTypeAllowed  = "Allowed"
+)
+
 // Values of assignmentStatusType.
 const (
 	AssignmentStatusTypeAssigned   = "Assigned"

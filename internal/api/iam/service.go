@@ -31,6 +31,7 @@ type Service interface {
 	CreatePolicy(context.Context, *CreatePolicyRequest) (*CreatePolicyResponse, error)
 	CreatePolicyVersion(context.Context, *CreatePolicyVersionRequest) (*CreatePolicyVersionResponse, error)
 	CreateRole(context.Context, *CreateRoleRequest) (*CreateRoleResponse, error)
+	CreateSAMLProvider(context.Context, *CreateSAMLProviderRequest) (*CreateSAMLProviderResponse, error)
 	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
 	CreateVirtualMFADevice(context.Context, *CreateVirtualMFADeviceRequest) (*CreateVirtualMFADeviceResponse, error)
 	DeactivateMFADevice(context.Context, *DeactivateMFADeviceRequest) error
@@ -43,6 +44,7 @@ type Service interface {
 	DeleteRole(context.Context, *DeleteRoleRequest) error
 	DeleteRolePermissionsBoundary(context.Context, *DeleteRolePermissionsBoundaryRequest) error
 	DeleteRolePolicy(context.Context, *DeleteRolePolicyRequest) error
+	DeleteSAMLProvider(context.Context, *DeleteSAMLProviderRequest) error
 	DeleteUser(context.Context, *DeleteUserRequest) error
 	DeleteUserPermissionsBoundary(context.Context, *DeleteUserPermissionsBoundaryRequest) error
 	DeleteUserPolicy(context.Context, *DeleteUserPolicyRequest) error
@@ -61,6 +63,7 @@ type Service interface {
 	GetPolicyVersion(context.Context, *GetPolicyVersionRequest) (*GetPolicyVersionResponse, error)
 	GetRole(context.Context, *GetRoleRequest) (*GetRoleResponse, error)
 	GetRolePolicy(context.Context, *GetRolePolicyRequest) (*GetRolePolicyResponse, error)
+	GetSAMLProvider(context.Context, *GetSAMLProviderRequest) (*GetSAMLProviderResponse, error)
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	GetUserPolicy(context.Context, *GetUserPolicyRequest) (*GetUserPolicyResponse, error)
 	ListAccessKeys(context.Context, *ListAccessKeysRequest) (*ListAccessKeysResponse, error)
@@ -82,6 +85,8 @@ type Service interface {
 	ListRolePolicies(context.Context, *ListRolePoliciesRequest) (*ListRolePoliciesResponse, error)
 	ListRoleTags(context.Context, *ListRoleTagsRequest) (*ListRoleTagsResponse, error)
 	ListRoles(context.Context, *ListRolesRequest) (*ListRolesResponse, error)
+	ListSAMLProviderTags(context.Context, *ListSAMLProviderTagsRequest) (*ListSAMLProviderTagsResponse, error)
+	ListSAMLProviders(context.Context, *ListSAMLProvidersRequest) (*ListSAMLProvidersResponse, error)
 	ListUserPolicies(context.Context, *ListUserPoliciesRequest) (*ListUserPoliciesResponse, error)
 	ListUserTags(context.Context, *ListUserTagsRequest) (*ListUserTagsResponse, error)
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
@@ -99,11 +104,13 @@ type Service interface {
 	TagOpenIDConnectProvider(context.Context, *TagOpenIDConnectProviderRequest) error
 	TagPolicy(context.Context, *TagPolicyRequest) error
 	TagRole(context.Context, *TagRoleRequest) error
+	TagSAMLProvider(context.Context, *TagSAMLProviderRequest) error
 	TagUser(context.Context, *TagUserRequest) error
 	UntagMFADevice(context.Context, *UntagMFADeviceRequest) error
 	UntagOpenIDConnectProvider(context.Context, *UntagOpenIDConnectProviderRequest) error
 	UntagPolicy(context.Context, *UntagPolicyRequest) error
 	UntagRole(context.Context, *UntagRoleRequest) error
+	UntagSAMLProvider(context.Context, *UntagSAMLProviderRequest) error
 	UntagUser(context.Context, *UntagUserRequest) error
 	UpdateAccessKey(context.Context, *UpdateAccessKeyRequest) error
 	UpdateAssumeRolePolicy(context.Context, *UpdateAssumeRolePolicyRequest) error
@@ -111,6 +118,7 @@ type Service interface {
 	UpdateOpenIDConnectProviderThumbprint(context.Context, *UpdateOpenIDConnectProviderThumbprintRequest) error
 	UpdateRole(context.Context, *UpdateRoleRequest) (*UpdateRoleResponse, error)
 	UpdateRoleDescription(context.Context, *UpdateRoleDescriptionRequest) (*UpdateRoleDescriptionResponse, error)
+	UpdateSAMLProvider(context.Context, *UpdateSAMLProviderRequest) (*UpdateSAMLProviderResponse, error)
 	UpdateUser(context.Context, *UpdateUserRequest) error
 }
 
@@ -128,6 +136,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("CreatePolicy", "iam:CreatePolicy", awsapi.Signed, s.CreatePolicy),
 		awsapi.Op("CreatePolicyVersion", "iam:CreatePolicyVersion", awsapi.Signed, s.CreatePolicyVersion),
 		awsapi.Op("CreateRole", "iam:CreateRole", awsapi.Signed, s.CreateRole),
+		awsapi.Op("CreateSAMLProvider", "iam:CreateSAMLProvider", awsapi.Signed, s.CreateSAMLProvider),
 		awsapi.Op("CreateUser", "iam:CreateUser", awsapi.Signed, s.CreateUser),
 		awsapi.Op("CreateVirtualMFADevice", "iam:CreateVirtualMFADevice", awsapi.Signed, s.CreateVirtualMFADevice),
 		awsapi.OpNoOutput("DeactivateMFADevice", "iam:DeactivateMFADevice", awsapi.Signed, s.DeactivateMFADevice),
@@ -140,6 +149,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteRole", "iam:DeleteRole", awsapi.Signed, s.DeleteRole),
 		awsapi.OpNoOutput("DeleteRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", awsapi.Signed, s.DeleteRolePermissionsBoundary),
 		awsapi.OpNoOutput("DeleteRolePolicy", "iam:DeleteRolePolicy", awsapi.Signed, s.DeleteRolePolicy),
+		awsapi.OpNoOutput("DeleteSAMLProvider", "iam:DeleteSAMLProvider", awsapi.Signed, s.DeleteSAMLProvider),
 		awsapi.OpNoOutput("DeleteUser", "iam:DeleteUser", awsapi.Signed, s.DeleteUser),
 		awsapi.OpNoOutput("DeleteUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", awsapi.Signed, s.DeleteUserPermissionsBoundary),
 		awsapi.OpNoOutput("DeleteUserPolicy", "iam:DeleteUserPolicy", awsapi.Signed, s.DeleteUserPolicy),
@@ -158,6 +168,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetPolicyVersion", "iam:GetPolicyVersion", awsapi.Signed, s.GetPolicyVersion),
 		awsapi.Op("GetRole", "iam:GetRole", awsapi.Signed, s.GetRole),
 		awsapi.Op("GetRolePolicy", "iam:GetRolePolicy", awsapi.Signed, s.GetRolePolicy),
+		awsapi.Op("GetSAMLProvider", "iam:GetSAMLProvider", awsapi.Signed, s.GetSAMLProvider),
 		awsapi.Op("GetUser", "iam:GetUser", awsapi.Signed, s.GetUser),
 		awsapi.Op("GetUserPolicy", "iam:GetUserPolicy", awsapi.Signed, s.GetUserPolicy),
 		awsapi.Op("ListAccessKeys", "iam:ListAccessKeys", awsapi.Signed, s.ListAccessKeys),
@@ -179,6 +190,8 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListRolePolicies", "iam:ListRolePolicies", awsapi.Signed, s.ListRolePolicies),
 		awsapi.Op("ListRoleTags", "iam:ListRoleTags", awsapi.Signed, s.ListRoleTags),
 		awsapi.Op("ListRoles", "iam:ListRoles", awsapi.Signed, s.ListRoles),
+		awsapi.Op("ListSAMLProviderTags", "iam:ListSAMLProviderTags", awsapi.Signed, s.ListSAMLProviderTags),
+		awsapi.Op("ListSAMLProviders", "iam:ListSAMLProviders", awsapi.Signed, s.ListSAMLProviders),
 		awsapi.Op("ListUserPolicies", "iam:ListUserPolicies", awsapi.Signed, s.ListUserPolicies),
 		awsapi.Op("ListUserTags", "iam:ListUserTags", awsapi.Signed, s.ListUserTags),
 		awsapi.Op("ListUsers", "iam:ListUsers", awsapi.Signed, s.ListUsers),
@@ -196,11 +209,13 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("TagOpenIDConnectProvider", "iam:TagOpenIDConnectProvider", awsapi.Signed, s.TagOpenIDConnectProvider),
 		awsapi.OpNoOutput("TagPolicy", "iam:TagPolicy", awsapi.Signed, s.TagPolicy),
 		awsapi.OpNoOutput("TagRole", "iam:TagRole", awsapi.Signed, s.TagRole),
+		awsapi.OpNoOutput("TagSAMLProvider", "iam:TagSAMLProvider", awsapi.Signed, s.TagSAMLProvider),
 		awsapi.OpNoOutput("TagUser", "iam:TagUser", awsapi.Signed, s.TagUser),
 		awsapi.OpNoOutput("UntagMFADevice", "iam:UntagMFADevice", awsapi.Signed, s.UntagMFADevice),
 		awsapi.OpNoOutput("UntagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider", awsapi.Signed, s.UntagOpenIDConnectProvider),
 		awsapi.OpNoOutput("UntagPolicy", "iam:UntagPolicy", awsapi.Signed, s.UntagPolicy),
 		awsapi.OpNoOutput("UntagRole", "iam:UntagRole", awsapi.Signed, s.UntagRole),
+		awsapi.OpNoOutput("UntagSAMLProvider", "iam:UntagSAMLProvider", awsapi.Signed, s.UntagSAMLProvider),
 		awsapi.OpNoOutput("UntagUser", "iam:UntagUser", awsapi.Signed, s.UntagUser),
 		awsapi.OpNoOutput("UpdateAccessKey", "iam:UpdateAccessKey", awsapi.Signed, s.UpdateAccessKey),
 		awsapi.OpNoOutput("UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", awsapi.Signed, s.UpdateAssumeRolePolicy),
@@ -208,6 +223,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("UpdateOpenIDConnectProviderThumbprint", "iam:UpdateOpenIDConnectProviderThumbprint", awsapi.Signed, s.UpdateOpenIDConnectProviderThumbprint),
 		awsapi.Op("UpdateRole", "iam:UpdateRole", awsapi.Signed, s.UpdateRole),
 		awsapi.Op("UpdateRoleDescription", "iam:UpdateRoleDescription", awsapi.Signed, s.UpdateRoleDescription),
+		awsapi.Op("UpdateSAMLProvider", "iam:UpdateSAMLProvider", awsapi.Signed, s.UpdateSAMLProvider),
 		awsapi.OpNoOutput("UpdateUser", "iam:UpdateUser", awsapi.Signed, s.UpdateUser),
 	}
 }

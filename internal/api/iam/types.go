@@ -149,6 +149,21 @@ type CreateRoleResponse struct {
 	Role *Role `json:"Role,omitzero"`
 }
 
+// CreateSAMLProviderRequest is the shape CreateSAMLProviderRequest.
+type CreateSAMLProviderRequest struct {
+	SAMLMetadataDocument    *string `json:"SAMLMetadataDocument,omitzero"` // required
+	Name                    *string `json:"Name,omitzero"`                 // required
+	Tags                    []Tag   `json:"Tags,omitzero"`
+	AssertionEncryptionMode *string `json:"AssertionEncryptionMode,omitzero"`
+	AddPrivateKey           *string `json:"AddPrivateKey,omitzero" sensitive:"true"`
+}
+
+// CreateSAMLProviderResponse is the shape CreateSAMLProviderResponse.
+type CreateSAMLProviderResponse struct {
+	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"`
+	Tags            []Tag   `json:"Tags,omitzero"`
+}
+
 // CreateUserRequest is the shape CreateUserRequest.
 type CreateUserRequest struct {
 	Path                *string `json:"Path,omitzero"`
@@ -227,6 +242,11 @@ type DeleteRolePolicyRequest struct {
 // DeleteRoleRequest is the shape DeleteRoleRequest.
 type DeleteRoleRequest struct {
 	RoleName *string `json:"RoleName,omitzero"` // required
+}
+
+// DeleteSAMLProviderRequest is the shape DeleteSAMLProviderRequest.
+type DeleteSAMLProviderRequest struct {
+	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"` // required
 }
 
 // DeleteUserPermissionsBoundaryRequest is the shape DeleteUserPermissionsBoundaryRequest.
@@ -394,6 +414,22 @@ type GetRoleRequest struct {
 // GetRoleResponse is the shape GetRoleResponse.
 type GetRoleResponse struct {
 	Role *Role `json:"Role,omitzero"`
+}
+
+// GetSAMLProviderRequest is the shape GetSAMLProviderRequest.
+type GetSAMLProviderRequest struct {
+	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"` // required
+}
+
+// GetSAMLProviderResponse is the shape GetSAMLProviderResponse.
+type GetSAMLProviderResponse struct {
+	SAMLMetadataDocument    *string          `json:"SAMLMetadataDocument,omitzero"`
+	CreateDate              *time.Time       `json:"CreateDate,omitzero"`
+	ValidUntil              *time.Time       `json:"ValidUntil,omitzero"`
+	Tags                    []Tag            `json:"Tags,omitzero"`
+	SAMLProviderUUID        *string          `json:"SAMLProviderUUID,omitzero"`
+	AssertionEncryptionMode *string          `json:"AssertionEncryptionMode,omitzero"`
+	PrivateKeyList          []SAMLPrivateKey `json:"PrivateKeyList,omitzero"`
 }
 
 // GetUserPolicyRequest is the shape GetUserPolicyRequest.
@@ -711,6 +747,29 @@ type ListRolesResponse struct {
 	Marker      *string `json:"Marker,omitzero"`
 }
 
+// ListSAMLProviderTagsRequest is the shape ListSAMLProviderTagsRequest.
+type ListSAMLProviderTagsRequest struct {
+	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"` // required
+	Marker          *string `json:"Marker,omitzero"`
+	MaxItems        *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListSAMLProviderTagsResponse is the shape ListSAMLProviderTagsResponse.
+type ListSAMLProviderTagsResponse struct {
+	Tags        []Tag   `json:"Tags,omitzero"`
+	IsTruncated *bool   `json:"IsTruncated,omitzero"`
+	Marker      *string `json:"Marker,omitzero"`
+}
+
+// ListSAMLProvidersRequest is the shape ListSAMLProvidersRequest.
+type ListSAMLProvidersRequest struct {
+}
+
+// ListSAMLProvidersResponse is the shape ListSAMLProvidersResponse.
+type ListSAMLProvidersResponse struct {
+	SAMLProviderList []SAMLProviderListEntry `json:"SAMLProviderList,omitzero"`
+}
+
 // ListUserPoliciesRequest is the shape ListUserPoliciesRequest.
 type ListUserPoliciesRequest struct {
 	UserName *string `json:"UserName,omitzero"` // required
@@ -896,6 +955,19 @@ type RoleLastUsed struct {
 	Region       *string    `json:"Region,omitzero"`
 }
 
+// SAMLPrivateKey is the shape SAMLPrivateKey.
+type SAMLPrivateKey struct {
+	KeyId     *string    `json:"KeyId,omitzero"`
+	Timestamp *time.Time `json:"Timestamp,omitzero"`
+}
+
+// SAMLProviderListEntry is the shape SAMLProviderListEntry.
+type SAMLProviderListEntry struct {
+	Arn        *string    `json:"Arn,omitzero"`
+	ValidUntil *time.Time `json:"ValidUntil,omitzero"`
+	CreateDate *time.Time `json:"CreateDate,omitzero"`
+}
+
 // SetDefaultPolicyVersionRequest is the shape SetDefaultPolicyVersionRequest.
 type SetDefaultPolicyVersionRequest struct {
 	PolicyArn *string `json:"PolicyArn,omitzero"` // required
@@ -938,6 +1010,12 @@ type TagRoleRequest struct {
 	Tags     []Tag   `json:"Tags,omitzero"`     // required
 }
 
+// TagSAMLProviderRequest is the shape TagSAMLProviderRequest.
+type TagSAMLProviderRequest struct {
+	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"` // required
+	Tags            []Tag   `json:"Tags,omitzero"`            // required
+}
+
 // TagUserRequest is the shape TagUserRequest.
 type TagUserRequest struct {
 	UserName *string `json:"UserName,omitzero"` // required
@@ -966,6 +1044,12 @@ type UntagPolicyRequest struct {
 type UntagRoleRequest struct {
 	RoleName *string  `json:"RoleName,omitzero"` // required
 	TagKeys  []string `json:"TagKeys,omitzero"`  // required
+}
+
+// UntagSAMLProviderRequest is the shape UntagSAMLProviderRequest.
+type UntagSAMLProviderRequest struct {
+	SAMLProviderArn *string  `json:"SAMLProviderArn,omitzero"` // required
+	TagKeys         []string `json:"TagKeys,omitzero"`         // required
 }
 
 // UntagUserRequest is the shape UntagUserRequest.
@@ -1020,6 +1104,20 @@ type UpdateRoleRequest struct {
 
 // UpdateRoleResponse is the shape UpdateRoleResponse.
 type UpdateRoleResponse struct {
+}
+
+// UpdateSAMLProviderRequest is the shape UpdateSAMLProviderRequest.
+type UpdateSAMLProviderRequest struct {
+	SAMLMetadataDocument    *string `json:"SAMLMetadataDocument,omitzero"`
+	SAMLProviderArn         *string `json:"SAMLProviderArn,omitzero"` // required
+	AssertionEncryptionMode *string `json:"AssertionEncryptionMode,omitzero"`
+	AddPrivateKey           *string `json:"AddPrivateKey,omitzero" sensitive:"true"`
+	RemovePrivateKey        *string `json:"RemovePrivateKey,omitzero"`
+}
+
+// UpdateSAMLProviderResponse is the shape UpdateSAMLProviderResponse.
+type UpdateSAMLProviderResponse struct {
+	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"`
 }
 
 // UpdateUserRequest is the shape UpdateUserRequest.

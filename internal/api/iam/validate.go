@@ -40,6 +40,9 @@ func (x *CreatePolicyVersionRequest) Validate(v *awsapi.Validator) { x.validate(
 func (x *CreateRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -74,6 +77,9 @@ func (x *DeleteRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 
 // Validate checks the constraints of the model.
 func (x *DeleteRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeleteSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteUserPermissionsBoundaryRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -128,6 +134,9 @@ func (x *GetRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -193,6 +202,12 @@ func (x *ListRoleTagsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *ListRolesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ListSAMLProviderTagsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListSAMLProvidersRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *ListUserPoliciesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -244,6 +259,9 @@ func (x *TagPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *TagRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *TagSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *TagUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -257,6 +275,9 @@ func (x *UntagPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UntagRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UntagSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UntagUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -278,6 +299,9 @@ func (x *UpdateRoleDescriptionRequest) Validate(v *awsapi.Validator) { x.validat
 
 // Validate checks the constraints of the model.
 func (x *UpdateRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UpdateSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UpdateUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -385,6 +409,23 @@ func (x *CreateRoleRequest) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *CreateSAMLProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("SAMLMetadataDocument", x.SAMLMetadataDocument != nil, false)
+	v.String("SAMLMetadataDocument", x.SAMLMetadataDocument, &ruleSAMLMetadataDocumentType)
+	v.Required("Name", x.Name != nil, false)
+	v.String("Name", x.Name, &ruleSAMLProviderNameType)
+	if x.Tags != nil {
+		v.Size("Tags", len(x.Tags), x.Tags, &ruleTagListType)
+	}
+	for i := range x.Tags {
+		v.EnterElement("Tags", i)
+		x.Tags[i].validate(v)
+		v.Leave()
+	}
+	v.String("AssertionEncryptionMode", x.AssertionEncryptionMode, &ruleAssertionEncryptionModeType)
+	v.String("AddPrivateKey", x.AddPrivateKey, &rulePrivateKeyType)
+}
+
 func (x *CreateUserRequest) validate(v *awsapi.Validator) {
 	v.String("Path", x.Path, &rulePathType)
 	v.Required("UserName", x.UserName != nil, false)
@@ -470,6 +511,11 @@ func (x *DeleteRolePolicyRequest) validate(v *awsapi.Validator) {
 func (x *DeleteRoleRequest) validate(v *awsapi.Validator) {
 	v.Required("RoleName", x.RoleName != nil, false)
 	v.String("RoleName", x.RoleName, &ruleRoleNameType)
+}
+
+func (x *DeleteSAMLProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
+	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
 }
 
 func (x *DeleteUserPermissionsBoundaryRequest) validate(v *awsapi.Validator) {
@@ -578,6 +624,11 @@ func (x *GetRolePolicyRequest) validate(v *awsapi.Validator) {
 func (x *GetRoleRequest) validate(v *awsapi.Validator) {
 	v.Required("RoleName", x.RoleName != nil, false)
 	v.String("RoleName", x.RoleName, &ruleRoleNameType)
+}
+
+func (x *GetSAMLProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
+	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
 }
 
 func (x *GetUserPolicyRequest) validate(v *awsapi.Validator) {
@@ -716,6 +767,13 @@ func (x *ListRoleTagsRequest) validate(v *awsapi.Validator) {
 
 func (x *ListRolesRequest) validate(v *awsapi.Validator) {
 	v.String("PathPrefix", x.PathPrefix, &rulePathPrefixType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *ListSAMLProviderTagsRequest) validate(v *awsapi.Validator) {
+	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
+	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
 	v.String("Marker", x.Marker, &ruleMarkerType)
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }
@@ -882,6 +940,20 @@ func (x *TagRoleRequest) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *TagSAMLProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
+	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
+	v.Required("Tags", x.Tags != nil, false)
+	if x.Tags != nil {
+		v.Size("Tags", len(x.Tags), x.Tags, &ruleTagListType)
+	}
+	for i := range x.Tags {
+		v.EnterElement("Tags", i)
+		x.Tags[i].validate(v)
+		v.Leave()
+	}
+}
+
 func (x *TagUserRequest) validate(v *awsapi.Validator) {
 	v.Required("UserName", x.UserName != nil, false)
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
@@ -929,6 +1001,16 @@ func (x *UntagPolicyRequest) validate(v *awsapi.Validator) {
 func (x *UntagRoleRequest) validate(v *awsapi.Validator) {
 	v.Required("RoleName", x.RoleName != nil, false)
 	v.String("RoleName", x.RoleName, &ruleRoleNameType)
+	v.Required("TagKeys", x.TagKeys != nil, false)
+	if x.TagKeys != nil {
+		v.Size("TagKeys", len(x.TagKeys), x.TagKeys, &ruleTagKeyListType)
+	}
+	v.Elements("TagKeys", x.TagKeys, &ruleTagKeyType)
+}
+
+func (x *UntagSAMLProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
+	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
 	v.Required("TagKeys", x.TagKeys != nil, false)
 	if x.TagKeys != nil {
 		v.Size("TagKeys", len(x.TagKeys), x.TagKeys, &ruleTagKeyListType)
@@ -989,6 +1071,15 @@ func (x *UpdateRoleRequest) validate(v *awsapi.Validator) {
 	v.Int("MaxSessionDuration", x.MaxSessionDuration, &ruleRoleMaxSessionDurationType)
 }
 
+func (x *UpdateSAMLProviderRequest) validate(v *awsapi.Validator) {
+	v.String("SAMLMetadataDocument", x.SAMLMetadataDocument, &ruleSAMLMetadataDocumentType)
+	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
+	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
+	v.String("AssertionEncryptionMode", x.AssertionEncryptionMode, &ruleAssertionEncryptionModeType)
+	v.String("AddPrivateKey", x.AddPrivateKey, &rulePrivateKeyType)
+	v.String("RemovePrivateKey", x.RemovePrivateKey, &rulePrivateKeyIdType)
+}
+
 func (x *UpdateUserRequest) validate(v *awsapi.Validator) {
 	v.Required("UserName", x.UserName != nil, false)
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
@@ -1002,9 +1093,15 @@ var ruleOpenIDConnectProviderUrlType = awsapi.StringRule{Min: 1, Max: 255}
 
 var rulePolicyUsageType = awsapi.StringRule{Enum: []string{"PermissionsPolicy", "PermissionsBoundary"}}
 
+var ruleSAMLMetadataDocumentType = awsapi.StringRule{Min: 1000, Max: 10000000}
+
+var ruleSAMLProviderNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w._-]+`, `[\w._-]+`)}
+
 var ruleAccessKeyIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.NewPattern(`[\w]+`, `[\w]+`)}
 
 var ruleArnType = awsapi.StringRule{Min: 20, Max: 2048}
+
+var ruleAssertionEncryptionModeType = awsapi.StringRule{Enum: []string{"Required", "Allowed"}}
 
 var ruleAssignmentStatusType = awsapi.StringRule{Enum: []string{"Assigned", "Unassigned", "Any"}}
 
@@ -1035,6 +1132,10 @@ var rulePolicyPathType = awsapi.StringRule{Min: 1, Max: 512, Pattern: awsapi.New
 var rulePolicyScopeType = awsapi.StringRule{Enum: []string{"All", "AWS", "Local"}}
 
 var rulePolicyVersionIdType = awsapi.StringRule{Pattern: awsapi.NewPattern(`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`, `v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`)}
+
+var rulePrivateKeyIdType = awsapi.StringRule{Min: 22, Max: 64, Pattern: awsapi.NewPattern(`[A-Z0-9]+`, `[A-Z0-9]+`)}
+
+var rulePrivateKeyType = awsapi.StringRule{Min: 1, Max: 16384, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+`), Sensitive: true}
 
 var ruleRoleDescriptionType = awsapi.StringRule{Max: 1000, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{00A1}-\x{00FF}]*`)}
 

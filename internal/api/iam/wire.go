@@ -80,6 +80,14 @@ func (x *CreateRoleRequest) Decode(r *awsapi.Request) {
 func (x *CreateRoleResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *CreateSAMLProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *CreateSAMLProviderResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *CreateUserRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -142,6 +150,11 @@ func (x *DeleteRolePermissionsBoundaryRequest) Decode(r *awsapi.Request) {
 
 // Decode reads the input from a request.
 func (x *DeleteRolePolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *DeleteSAMLProviderRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -264,6 +277,14 @@ func (x *GetRolePolicyRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *GetRolePolicyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetSAMLProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetSAMLProviderResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *GetUserRequest) Decode(r *awsapi.Request) {
@@ -434,6 +455,22 @@ func (x *ListRolesRequest) Decode(r *awsapi.Request) {
 func (x *ListRolesResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *ListSAMLProviderTagsRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListSAMLProviderTagsResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *ListSAMLProvidersRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListSAMLProvidersResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *ListUserPoliciesRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -531,6 +568,11 @@ func (x *TagRoleRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *TagSAMLProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *TagUserRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -552,6 +594,11 @@ func (x *UntagPolicyRequest) Decode(r *awsapi.Request) {
 
 // Decode reads the input from a request.
 func (x *UntagRoleRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *UntagSAMLProviderRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -595,6 +642,14 @@ func (x *UpdateRoleDescriptionRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *UpdateRoleDescriptionResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *UpdateSAMLProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *UpdateSAMLProviderResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *UpdateUserRequest) Decode(r *awsapi.Request) {
@@ -666,6 +721,14 @@ func (x *CreateRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Tags = decodeTagListType(q.Get("Tags"))
 }
 
+func (x *CreateSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLMetadataDocument = q.Get("SAMLMetadataDocument").String()
+	x.Name = q.Get("Name").String()
+	x.Tags = decodeTagListType(q.Get("Tags"))
+	x.AssertionEncryptionMode = q.Get("AssertionEncryptionMode").String()
+	x.AddPrivateKey = q.Get("AddPrivateKey").String()
+}
+
 func (x *CreateUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Path = q.Get("Path").String()
 	x.UserName = q.Get("UserName").String()
@@ -722,6 +785,10 @@ func (x *DeleteRolePolicyRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *DeleteRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleName = q.Get("RoleName").String()
+}
+
+func (x *DeleteSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
 }
 
 func (x *DeleteUserPermissionsBoundaryRequest) decodeQuery(q *awsapi.FormNode) {
@@ -806,6 +873,10 @@ func (x *GetRolePolicyRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *GetRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleName = q.Get("RoleName").String()
+}
+
+func (x *GetSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
 }
 
 func (x *GetUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
@@ -937,6 +1008,15 @@ func (x *ListRolesRequest) decodeQuery(q *awsapi.FormNode) {
 	x.MaxItems = q.Get("MaxItems").Int()
 }
 
+func (x *ListSAMLProviderTagsRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *ListSAMLProvidersRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *ListUserPoliciesRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.Marker = q.Get("Marker").String()
@@ -1036,6 +1116,11 @@ func (x *TagRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Tags = decodeTagListType(q.Get("Tags"))
 }
 
+func (x *TagSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
+	x.Tags = decodeTagListType(q.Get("Tags"))
+}
+
 func (x *TagUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.Tags = decodeTagListType(q.Get("Tags"))
@@ -1058,6 +1143,11 @@ func (x *UntagPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *UntagRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleName = q.Get("RoleName").String()
+	x.TagKeys = decodeTagKeyListType(q.Get("TagKeys"))
+}
+
+func (x *UntagSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
 	x.TagKeys = decodeTagKeyListType(q.Get("TagKeys"))
 }
 
@@ -1097,6 +1187,14 @@ func (x *UpdateRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleName = q.Get("RoleName").String()
 	x.Description = q.Get("Description").String()
 	x.MaxSessionDuration = q.Get("MaxSessionDuration").Int()
+}
+
+func (x *UpdateSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
+	x.SAMLMetadataDocument = q.Get("SAMLMetadataDocument").String()
+	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
+	x.AssertionEncryptionMode = q.Get("AssertionEncryptionMode").String()
+	x.AddPrivateKey = q.Get("AddPrivateKey").String()
+	x.RemovePrivateKey = q.Get("RemovePrivateKey").String()
 }
 
 func (x *UpdateUserRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1233,6 +1331,15 @@ func (x *CreateRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *CreateSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("SAMLProviderArn", x.SAMLProviderArn)
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+}
+
 func (x *CreateUserResponse) encodeXML(e *awsapi.XMLEncoder) {
 	if x.User != nil {
 		e.Open("User")
@@ -1345,6 +1452,24 @@ func (x *GetRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Open("Role")
 		x.Role.encodeXML(e)
 		e.Close("Role")
+	}
+}
+
+func (x *GetSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("SAMLMetadataDocument", x.SAMLMetadataDocument)
+	e.Time("CreateDate", x.CreateDate)
+	e.Time("ValidUntil", x.ValidUntil)
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+	e.String("SAMLProviderUUID", x.SAMLProviderUUID)
+	e.String("AssertionEncryptionMode", x.AssertionEncryptionMode)
+	if x.PrivateKeyList != nil {
+		e.Open("PrivateKeyList")
+		encodePrivateKeyList(e, x.PrivateKeyList)
+		e.Close("PrivateKeyList")
 	}
 }
 
@@ -1586,6 +1711,24 @@ func (x *ListRolesResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Marker", x.Marker)
 }
 
+func (x *ListSAMLProviderTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
+func (x *ListSAMLProvidersResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.SAMLProviderList != nil {
+		e.Open("SAMLProviderList")
+		encodeSAMLProviderListType(e, x.SAMLProviderList)
+		e.Close("SAMLProviderList")
+	}
+}
+
 func (x *ListUserPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
 	if x.PolicyNames != nil {
 		e.Open("PolicyNames")
@@ -1713,6 +1856,17 @@ func (x *RoleLastUsed) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Region", x.Region)
 }
 
+func (x *SAMLPrivateKey) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("KeyId", x.KeyId)
+	e.Time("Timestamp", x.Timestamp)
+}
+
+func (x *SAMLProviderListEntry) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Arn", x.Arn)
+	e.Time("ValidUntil", x.ValidUntil)
+	e.Time("CreateDate", x.CreateDate)
+}
+
 func (x *SourceRoleTemplate) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("TemplateArn", x.TemplateArn)
 	e.Int("TemplateMinorVersion", x.TemplateMinorVersion)
@@ -1732,6 +1886,10 @@ func (x *UpdateRoleDescriptionResponse) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *UpdateRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
+}
+
+func (x *UpdateSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("SAMLProviderArn", x.SAMLProviderArn)
 }
 
 func (x *User) encodeXML(e *awsapi.XMLEncoder) {
@@ -1812,6 +1970,14 @@ func encodePolicyUserListType(e *awsapi.XMLEncoder, list []PolicyUser) {
 	}
 }
 
+func encodeSAMLProviderListType(e *awsapi.XMLEncoder, list []SAMLProviderListEntry) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodeAccessKeyMetadataListType(e *awsapi.XMLEncoder, list []AccessKeyMetadata) {
 	for i := range list {
 		e.Open("member")
@@ -1877,6 +2043,14 @@ func encodePolicyListType(e *awsapi.XMLEncoder, list []Policy) {
 func encodePolicyNameListType(e *awsapi.XMLEncoder, list []string) {
 	for i := range list {
 		e.StringValue("member", list[i])
+	}
+}
+
+func encodePrivateKeyList(e *awsapi.XMLEncoder, list []SAMLPrivateKey) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
 	}
 }
 
