@@ -391,6 +391,28 @@ func TestGatewayDoor(t *testing.T) {
 }
 
 // TestTamperedRequests: nothing that was signed may change on the way.
+// TestRegion: a request must be signed for the server's region, or policies on aws:RequestedRegion would be the caller's to
+// choose. IAM and STS also take us-east-1.
+func TestRegion(t *testing.T) {
+	gate, url := start(t, &identities{principals: map[string]*access.Principal{longTerm.AccessKeyID: user(`{"Effect":"Allow","Action":"*","Resource":"*"}`)}})
+	gate.Region = "eu-central-1"
+	for _, c := range []struct {
+		request         func(string) (*http.Request, string)
+		service, region string
+		status          int
+	}{
+		{query, "sts", "eu-central-1", 200}, {query, "sts", "us-east-1", 200}, {query, "sts", "eu-west-1", 403},
+		{json, "cognito-identity", "eu-central-1", 200}, {json, "cognito-identity", "us-east-1", 400},
+	} {
+		r, body := c.request(url)
+		sigv4.Sign(r, longTerm, sigv4.PayloadHash([]byte(body)), epoch, c.region, c.service)
+		status, text, _ := send(t, r)
+		if status != c.status || status != 200 && !strings.Contains(text, "Credential should be scoped to a valid region") {
+			t.Errorf("%s signed for %s: %d %s", c.service, c.region, status, text)
+		}
+	}
+}
+
 // TestObjectTagsFailClosed: nobody here knows the tags of stored objects, so a policy that asks for one denies, in a Deny as
 // in an Allow.
 func TestObjectTagsFailClosed(t *testing.T) {
