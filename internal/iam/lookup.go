@@ -110,8 +110,7 @@ func (s *Service) loadPrincipal(ctx context.Context, id string, on func(...strin
 		p.Trust = []policy.Source{{ID: "AssumeRolePolicyDocument", Type: "resource", ARN: p.ARN, Policy: trust}}
 		return p, nil
 	}
-	groups, err := db.All[entity](ctx, s.DB, `SELECT `+entityColumns+` FROM iam_entities
-		WHERE id IN (SELECT group_id FROM iam_members WHERE user_id = $1) ORDER BY name_key`, e.ID)
+	groups, err := s.groupsOf(ctx, s.DB, e.ID)
 	if err != nil {
 		return nil, err
 	}

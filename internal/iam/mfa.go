@@ -127,7 +127,11 @@ func (s *Service) CreateVirtualMFADevice(ctx context.Context, in *iam.CreateVirt
 	}
 	d.Secret = s.Box.Seal(secret, []byte(d.Serial))
 	seed := base32.StdEncoding.EncodeToString(secret)
-	code, err := qrCode(*in.VirtualMFADeviceName+"@"+account(ctx), seed)
+	alias, err := s.alias(ctx, s.DB, account(ctx))
+	if err != nil {
+		return nil, err
+	}
+	code, err := qrCode(*in.VirtualMFADeviceName+"@"+cmp.Or(alias, account(ctx)), seed)
 	if err != nil {
 		return nil, err
 	}

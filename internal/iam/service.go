@@ -100,6 +100,7 @@ func callerUser(ctx context.Context) (id string, ok bool) {
 
 var (
 	errValidation       = &awsapi.Error{Code: "ValidationError", Status: 400}
+	errAccessDenied     = &awsapi.Error{Code: "AccessDenied", Status: 403}
 	errMustSpecifyUser  = errValidation.Msg("Must specify userName when calling with non-User credentials")
 	errUnparsableARN    = errValidation.Msg("Invalid ARN:  Could not be parsed!")
 	errInvalidMarker    = errValidation.Msg("Invalid Marker.")

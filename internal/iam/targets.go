@@ -82,9 +82,11 @@ func (t *targeting) resource() (string, error) {
 		return *t.text("PolicyArn"), t.policyTags(*t.text("PolicyArn"))
 	case t.text("PolicyName") != nil:
 		return entityARN(account, "policy", cmp.Or(str(t.text("Path")), "/"), *t.text("PolicyName")), nil
+	case t.text("PolicySourceArn") != nil:
+		return *t.text("PolicySourceArn"), nil
 	case t.op == "GetAccessKeyLastUsed":
 		return t.keyOwner(*t.text("AccessKeyId"))
-	case t.in.FieldByName("UserName").IsValid(): // the caller himself
+	case t.in.FieldByName("UserName").IsValid(), t.op == "ChangePassword": // the caller himself
 		return t.self()
 	case t.op == "ListUsers", t.op == "ListGroups", t.op == "ListRoles":
 		kind := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(t.op, "List"), "s"))

@@ -25,8 +25,11 @@ type Service interface {
 	AttachGroupPolicy(context.Context, *AttachGroupPolicyRequest) error
 	AttachRolePolicy(context.Context, *AttachRolePolicyRequest) error
 	AttachUserPolicy(context.Context, *AttachUserPolicyRequest) error
+	ChangePassword(context.Context, *ChangePasswordRequest) error
 	CreateAccessKey(context.Context, *CreateAccessKeyRequest) (*CreateAccessKeyResponse, error)
+	CreateAccountAlias(context.Context, *CreateAccountAliasRequest) error
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
+	CreateLoginProfile(context.Context, *CreateLoginProfileRequest) (*CreateLoginProfileResponse, error)
 	CreateOpenIDConnectProvider(context.Context, *CreateOpenIDConnectProviderRequest) (*CreateOpenIDConnectProviderResponse, error)
 	CreatePolicy(context.Context, *CreatePolicyRequest) (*CreatePolicyResponse, error)
 	CreatePolicyVersion(context.Context, *CreatePolicyVersionRequest) (*CreatePolicyVersionResponse, error)
@@ -36,8 +39,11 @@ type Service interface {
 	CreateVirtualMFADevice(context.Context, *CreateVirtualMFADeviceRequest) (*CreateVirtualMFADeviceResponse, error)
 	DeactivateMFADevice(context.Context, *DeactivateMFADeviceRequest) error
 	DeleteAccessKey(context.Context, *DeleteAccessKeyRequest) error
+	DeleteAccountAlias(context.Context, *DeleteAccountAliasRequest) error
+	DeleteAccountPasswordPolicy(context.Context, *DeleteAccountPasswordPolicyRequest) error
 	DeleteGroup(context.Context, *DeleteGroupRequest) error
 	DeleteGroupPolicy(context.Context, *DeleteGroupPolicyRequest) error
+	DeleteLoginProfile(context.Context, *DeleteLoginProfileRequest) error
 	DeleteOpenIDConnectProvider(context.Context, *DeleteOpenIDConnectProviderRequest) error
 	DeletePolicy(context.Context, *DeletePolicyRequest) error
 	DeletePolicyVersion(context.Context, *DeletePolicyVersionRequest) error
@@ -53,10 +59,17 @@ type Service interface {
 	DetachRolePolicy(context.Context, *DetachRolePolicyRequest) error
 	DetachUserPolicy(context.Context, *DetachUserPolicyRequest) error
 	EnableMFADevice(context.Context, *EnableMFADeviceRequest) error
+	GenerateCredentialReport(context.Context, *GenerateCredentialReportRequest) (*GenerateCredentialReportResponse, error)
 	GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error)
+	GetAccountAuthorizationDetails(context.Context, *GetAccountAuthorizationDetailsRequest) (*GetAccountAuthorizationDetailsResponse, error)
+	GetAccountPasswordPolicy(context.Context, *GetAccountPasswordPolicyRequest) (*GetAccountPasswordPolicyResponse, error)
 	GetAccountSummary(context.Context, *GetAccountSummaryRequest) (*GetAccountSummaryResponse, error)
+	GetContextKeysForCustomPolicy(context.Context, *GetContextKeysForCustomPolicyRequest) (*GetContextKeysForPolicyResponse, error)
+	GetContextKeysForPrincipalPolicy(context.Context, *GetContextKeysForPrincipalPolicyRequest) (*GetContextKeysForPolicyResponse, error)
+	GetCredentialReport(context.Context, *GetCredentialReportRequest) (*GetCredentialReportResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
 	GetGroupPolicy(context.Context, *GetGroupPolicyRequest) (*GetGroupPolicyResponse, error)
+	GetLoginProfile(context.Context, *GetLoginProfileRequest) (*GetLoginProfileResponse, error)
 	GetMFADevice(context.Context, *GetMFADeviceRequest) (*GetMFADeviceResponse, error)
 	GetOpenIDConnectProvider(context.Context, *GetOpenIDConnectProviderRequest) (*GetOpenIDConnectProviderResponse, error)
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
@@ -67,6 +80,7 @@ type Service interface {
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	GetUserPolicy(context.Context, *GetUserPolicyRequest) (*GetUserPolicyResponse, error)
 	ListAccessKeys(context.Context, *ListAccessKeysRequest) (*ListAccessKeysResponse, error)
+	ListAccountAliases(context.Context, *ListAccountAliasesRequest) (*ListAccountAliasesResponse, error)
 	ListAttachedGroupPolicies(context.Context, *ListAttachedGroupPoliciesRequest) (*ListAttachedGroupPoliciesResponse, error)
 	ListAttachedRolePolicies(context.Context, *ListAttachedRolePoliciesRequest) (*ListAttachedRolePoliciesResponse, error)
 	ListAttachedUserPolicies(context.Context, *ListAttachedUserPoliciesRequest) (*ListAttachedUserPoliciesResponse, error)
@@ -100,6 +114,8 @@ type Service interface {
 	RemoveUserFromGroup(context.Context, *RemoveUserFromGroupRequest) error
 	ResyncMFADevice(context.Context, *ResyncMFADeviceRequest) error
 	SetDefaultPolicyVersion(context.Context, *SetDefaultPolicyVersionRequest) error
+	SimulateCustomPolicy(context.Context, *SimulateCustomPolicyRequest) (*SimulatePolicyResponse, error)
+	SimulatePrincipalPolicy(context.Context, *SimulatePrincipalPolicyRequest) (*SimulatePolicyResponse, error)
 	TagMFADevice(context.Context, *TagMFADeviceRequest) error
 	TagOpenIDConnectProvider(context.Context, *TagOpenIDConnectProviderRequest) error
 	TagPolicy(context.Context, *TagPolicyRequest) error
@@ -113,8 +129,10 @@ type Service interface {
 	UntagSAMLProvider(context.Context, *UntagSAMLProviderRequest) error
 	UntagUser(context.Context, *UntagUserRequest) error
 	UpdateAccessKey(context.Context, *UpdateAccessKeyRequest) error
+	UpdateAccountPasswordPolicy(context.Context, *UpdateAccountPasswordPolicyRequest) error
 	UpdateAssumeRolePolicy(context.Context, *UpdateAssumeRolePolicyRequest) error
 	UpdateGroup(context.Context, *UpdateGroupRequest) error
+	UpdateLoginProfile(context.Context, *UpdateLoginProfileRequest) error
 	UpdateOpenIDConnectProviderThumbprint(context.Context, *UpdateOpenIDConnectProviderThumbprintRequest) error
 	UpdateRole(context.Context, *UpdateRoleRequest) (*UpdateRoleResponse, error)
 	UpdateRoleDescription(context.Context, *UpdateRoleDescriptionRequest) (*UpdateRoleDescriptionResponse, error)
@@ -130,8 +148,11 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("AttachGroupPolicy", "iam:AttachGroupPolicy", awsapi.Signed, s.AttachGroupPolicy),
 		awsapi.OpNoOutput("AttachRolePolicy", "iam:AttachRolePolicy", awsapi.Signed, s.AttachRolePolicy),
 		awsapi.OpNoOutput("AttachUserPolicy", "iam:AttachUserPolicy", awsapi.Signed, s.AttachUserPolicy),
+		awsapi.OpNoOutput("ChangePassword", "iam:ChangePassword", awsapi.Signed, s.ChangePassword),
 		awsapi.Op("CreateAccessKey", "iam:CreateAccessKey", awsapi.Signed, s.CreateAccessKey),
+		awsapi.OpNoOutput("CreateAccountAlias", "iam:CreateAccountAlias", awsapi.Signed, s.CreateAccountAlias),
 		awsapi.Op("CreateGroup", "iam:CreateGroup", awsapi.Signed, s.CreateGroup),
+		awsapi.Op("CreateLoginProfile", "iam:CreateLoginProfile", awsapi.Signed, s.CreateLoginProfile),
 		awsapi.Op("CreateOpenIDConnectProvider", "iam:CreateOpenIDConnectProvider", awsapi.Signed, s.CreateOpenIDConnectProvider),
 		awsapi.Op("CreatePolicy", "iam:CreatePolicy", awsapi.Signed, s.CreatePolicy),
 		awsapi.Op("CreatePolicyVersion", "iam:CreatePolicyVersion", awsapi.Signed, s.CreatePolicyVersion),
@@ -141,8 +162,11 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("CreateVirtualMFADevice", "iam:CreateVirtualMFADevice", awsapi.Signed, s.CreateVirtualMFADevice),
 		awsapi.OpNoOutput("DeactivateMFADevice", "iam:DeactivateMFADevice", awsapi.Signed, s.DeactivateMFADevice),
 		awsapi.OpNoOutput("DeleteAccessKey", "iam:DeleteAccessKey", awsapi.Signed, s.DeleteAccessKey),
+		awsapi.OpNoOutput("DeleteAccountAlias", "iam:DeleteAccountAlias", awsapi.Signed, s.DeleteAccountAlias),
+		awsapi.OpNoOutput("DeleteAccountPasswordPolicy", "iam:DeleteAccountPasswordPolicy", awsapi.Signed, s.DeleteAccountPasswordPolicy),
 		awsapi.OpNoOutput("DeleteGroup", "iam:DeleteGroup", awsapi.Signed, s.DeleteGroup),
 		awsapi.OpNoOutput("DeleteGroupPolicy", "iam:DeleteGroupPolicy", awsapi.Signed, s.DeleteGroupPolicy),
+		awsapi.OpNoOutput("DeleteLoginProfile", "iam:DeleteLoginProfile", awsapi.Signed, s.DeleteLoginProfile),
 		awsapi.OpNoOutput("DeleteOpenIDConnectProvider", "iam:DeleteOpenIDConnectProvider", awsapi.Signed, s.DeleteOpenIDConnectProvider),
 		awsapi.OpNoOutput("DeletePolicy", "iam:DeletePolicy", awsapi.Signed, s.DeletePolicy),
 		awsapi.OpNoOutput("DeletePolicyVersion", "iam:DeletePolicyVersion", awsapi.Signed, s.DeletePolicyVersion),
@@ -158,10 +182,17 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DetachRolePolicy", "iam:DetachRolePolicy", awsapi.Signed, s.DetachRolePolicy),
 		awsapi.OpNoOutput("DetachUserPolicy", "iam:DetachUserPolicy", awsapi.Signed, s.DetachUserPolicy),
 		awsapi.OpNoOutput("EnableMFADevice", "iam:EnableMFADevice", awsapi.Signed, s.EnableMFADevice),
+		awsapi.Op("GenerateCredentialReport", "iam:GenerateCredentialReport", awsapi.Signed, s.GenerateCredentialReport),
 		awsapi.Op("GetAccessKeyLastUsed", "iam:GetAccessKeyLastUsed", awsapi.Signed, s.GetAccessKeyLastUsed),
+		awsapi.Op("GetAccountAuthorizationDetails", "iam:GetAccountAuthorizationDetails", awsapi.Signed, s.GetAccountAuthorizationDetails),
+		awsapi.Op("GetAccountPasswordPolicy", "iam:GetAccountPasswordPolicy", awsapi.Signed, s.GetAccountPasswordPolicy),
 		awsapi.Op("GetAccountSummary", "iam:GetAccountSummary", awsapi.Signed, s.GetAccountSummary),
+		awsapi.Op("GetContextKeysForCustomPolicy", "iam:GetContextKeysForCustomPolicy", awsapi.Signed, s.GetContextKeysForCustomPolicy),
+		awsapi.Op("GetContextKeysForPrincipalPolicy", "iam:GetContextKeysForPrincipalPolicy", awsapi.Signed, s.GetContextKeysForPrincipalPolicy),
+		awsapi.Op("GetCredentialReport", "iam:GetCredentialReport", awsapi.Signed, s.GetCredentialReport),
 		awsapi.Op("GetGroup", "iam:GetGroup", awsapi.Signed, s.GetGroup),
 		awsapi.Op("GetGroupPolicy", "iam:GetGroupPolicy", awsapi.Signed, s.GetGroupPolicy),
+		awsapi.Op("GetLoginProfile", "iam:GetLoginProfile", awsapi.Signed, s.GetLoginProfile),
 		awsapi.Op("GetMFADevice", "iam:GetMFADevice", awsapi.Signed, s.GetMFADevice),
 		awsapi.Op("GetOpenIDConnectProvider", "iam:GetOpenIDConnectProvider", awsapi.Signed, s.GetOpenIDConnectProvider),
 		awsapi.Op("GetPolicy", "iam:GetPolicy", awsapi.Signed, s.GetPolicy),
@@ -172,6 +203,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetUser", "iam:GetUser", awsapi.Signed, s.GetUser),
 		awsapi.Op("GetUserPolicy", "iam:GetUserPolicy", awsapi.Signed, s.GetUserPolicy),
 		awsapi.Op("ListAccessKeys", "iam:ListAccessKeys", awsapi.Signed, s.ListAccessKeys),
+		awsapi.Op("ListAccountAliases", "iam:ListAccountAliases", awsapi.Signed, s.ListAccountAliases),
 		awsapi.Op("ListAttachedGroupPolicies", "iam:ListAttachedGroupPolicies", awsapi.Signed, s.ListAttachedGroupPolicies),
 		awsapi.Op("ListAttachedRolePolicies", "iam:ListAttachedRolePolicies", awsapi.Signed, s.ListAttachedRolePolicies),
 		awsapi.Op("ListAttachedUserPolicies", "iam:ListAttachedUserPolicies", awsapi.Signed, s.ListAttachedUserPolicies),
@@ -205,6 +237,8 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("RemoveUserFromGroup", "iam:RemoveUserFromGroup", awsapi.Signed, s.RemoveUserFromGroup),
 		awsapi.OpNoOutput("ResyncMFADevice", "iam:ResyncMFADevice", awsapi.Signed, s.ResyncMFADevice),
 		awsapi.OpNoOutput("SetDefaultPolicyVersion", "iam:SetDefaultPolicyVersion", awsapi.Signed, s.SetDefaultPolicyVersion),
+		awsapi.Op("SimulateCustomPolicy", "iam:SimulateCustomPolicy", awsapi.Signed, s.SimulateCustomPolicy),
+		awsapi.Op("SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", awsapi.Signed, s.SimulatePrincipalPolicy),
 		awsapi.OpNoOutput("TagMFADevice", "iam:TagMFADevice", awsapi.Signed, s.TagMFADevice),
 		awsapi.OpNoOutput("TagOpenIDConnectProvider", "iam:TagOpenIDConnectProvider", awsapi.Signed, s.TagOpenIDConnectProvider),
 		awsapi.OpNoOutput("TagPolicy", "iam:TagPolicy", awsapi.Signed, s.TagPolicy),
@@ -218,8 +252,10 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("UntagSAMLProvider", "iam:UntagSAMLProvider", awsapi.Signed, s.UntagSAMLProvider),
 		awsapi.OpNoOutput("UntagUser", "iam:UntagUser", awsapi.Signed, s.UntagUser),
 		awsapi.OpNoOutput("UpdateAccessKey", "iam:UpdateAccessKey", awsapi.Signed, s.UpdateAccessKey),
+		awsapi.OpNoOutput("UpdateAccountPasswordPolicy", "iam:UpdateAccountPasswordPolicy", awsapi.Signed, s.UpdateAccountPasswordPolicy),
 		awsapi.OpNoOutput("UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", awsapi.Signed, s.UpdateAssumeRolePolicy),
 		awsapi.OpNoOutput("UpdateGroup", "iam:UpdateGroup", awsapi.Signed, s.UpdateGroup),
+		awsapi.OpNoOutput("UpdateLoginProfile", "iam:UpdateLoginProfile", awsapi.Signed, s.UpdateLoginProfile),
 		awsapi.OpNoOutput("UpdateOpenIDConnectProviderThumbprint", "iam:UpdateOpenIDConnectProviderThumbprint", awsapi.Signed, s.UpdateOpenIDConnectProviderThumbprint),
 		awsapi.Op("UpdateRole", "iam:UpdateRole", awsapi.Signed, s.UpdateRole),
 		awsapi.Op("UpdateRoleDescription", "iam:UpdateRoleDescription", awsapi.Signed, s.UpdateRoleDescription),

@@ -72,6 +72,19 @@ type AttachedPolicy struct {
 	PolicyArn  *string `json:"PolicyArn,omitzero"`
 }
 
+// ChangePasswordRequest is the shape ChangePasswordRequest.
+type ChangePasswordRequest struct {
+	OldPassword *string `json:"OldPassword,omitzero" sensitive:"true"` // required
+	NewPassword *string `json:"NewPassword,omitzero" sensitive:"true"` // required
+}
+
+// ContextEntry is the shape ContextEntry.
+type ContextEntry struct {
+	ContextKeyName   *string  `json:"ContextKeyName,omitzero"`
+	ContextKeyValues []string `json:"ContextKeyValues,omitzero"`
+	ContextKeyType   *string  `json:"ContextKeyType,omitzero"`
+}
+
 // CreateAccessKeyRequest is the shape CreateAccessKeyRequest.
 type CreateAccessKeyRequest struct {
 	UserName *string `json:"UserName,omitzero"`
@@ -80,6 +93,11 @@ type CreateAccessKeyRequest struct {
 // CreateAccessKeyResponse is the shape CreateAccessKeyResponse.
 type CreateAccessKeyResponse struct {
 	AccessKey *AccessKey `json:"AccessKey,omitzero"`
+}
+
+// CreateAccountAliasRequest is the shape CreateAccountAliasRequest.
+type CreateAccountAliasRequest struct {
+	AccountAlias *string `json:"AccountAlias,omitzero"` // required
 }
 
 // CreateGroupRequest is the shape CreateGroupRequest.
@@ -91,6 +109,18 @@ type CreateGroupRequest struct {
 // CreateGroupResponse is the shape CreateGroupResponse.
 type CreateGroupResponse struct {
 	Group *Group `json:"Group,omitzero"`
+}
+
+// CreateLoginProfileRequest is the shape CreateLoginProfileRequest.
+type CreateLoginProfileRequest struct {
+	UserName              *string `json:"UserName,omitzero"`
+	Password              *string `json:"Password,omitzero" sensitive:"true"`
+	PasswordResetRequired *bool   `json:"PasswordResetRequired,omitzero"`
+}
+
+// CreateLoginProfileResponse is the shape CreateLoginProfileResponse.
+type CreateLoginProfileResponse struct {
+	LoginProfile *LoginProfile `json:"LoginProfile,omitzero"`
 }
 
 // CreateOpenIDConnectProviderRequest is the shape CreateOpenIDConnectProviderRequest.
@@ -201,6 +231,15 @@ type DeleteAccessKeyRequest struct {
 	AccessKeyId *string `json:"AccessKeyId,omitzero"` // required
 }
 
+// DeleteAccountAliasRequest is the shape DeleteAccountAliasRequest.
+type DeleteAccountAliasRequest struct {
+	AccountAlias *string `json:"AccountAlias,omitzero"` // required
+}
+
+// DeleteAccountPasswordPolicyRequest is the shape DeleteAccountPasswordPolicyRequest.
+type DeleteAccountPasswordPolicyRequest struct {
+}
+
 // DeleteGroupPolicyRequest is the shape DeleteGroupPolicyRequest.
 type DeleteGroupPolicyRequest struct {
 	GroupName  *string `json:"GroupName,omitzero"`  // required
@@ -210,6 +249,11 @@ type DeleteGroupPolicyRequest struct {
 // DeleteGroupRequest is the shape DeleteGroupRequest.
 type DeleteGroupRequest struct {
 	GroupName *string `json:"GroupName,omitzero"` // required
+}
+
+// DeleteLoginProfileRequest is the shape DeleteLoginProfileRequest.
+type DeleteLoginProfileRequest struct {
+	UserName *string `json:"UserName,omitzero"`
 }
 
 // DeleteOpenIDConnectProviderRequest is the shape DeleteOpenIDConnectProviderRequest.
@@ -296,6 +340,29 @@ type EnableMFADeviceRequest struct {
 	AuthenticationCode2 *string `json:"AuthenticationCode2,omitzero"` // required
 }
 
+// EvaluationResult is the shape EvaluationResult.
+type EvaluationResult struct {
+	EvalActionName                    *string                            `json:"EvalActionName,omitzero"`
+	EvalResourceName                  *string                            `json:"EvalResourceName,omitzero"`
+	EvalDecision                      *string                            `json:"EvalDecision,omitzero"`
+	MatchedStatements                 []Statement                        `json:"MatchedStatements,omitzero"`
+	MissingContextValues              []string                           `json:"MissingContextValues,omitzero"`
+	OrganizationsDecisionDetail       *OrganizationsDecisionDetail       `json:"OrganizationsDecisionDetail,omitzero"`
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `json:"PermissionsBoundaryDecisionDetail,omitzero"`
+	EvalDecisionDetails               map[string]string                  `json:"EvalDecisionDetails,omitzero"`
+	ResourceSpecificResults           []ResourceSpecificResult           `json:"ResourceSpecificResults,omitzero"`
+}
+
+// GenerateCredentialReportRequest is the shape GenerateCredentialReportRequest.
+type GenerateCredentialReportRequest struct {
+}
+
+// GenerateCredentialReportResponse is the shape GenerateCredentialReportResponse.
+type GenerateCredentialReportResponse struct {
+	State       *string `json:"State,omitzero"`
+	Description *string `json:"Description,omitzero"`
+}
+
 // GetAccessKeyLastUsedRequest is the shape GetAccessKeyLastUsedRequest.
 type GetAccessKeyLastUsedRequest struct {
 	AccessKeyId *string `json:"AccessKeyId,omitzero"` // required
@@ -307,6 +374,32 @@ type GetAccessKeyLastUsedResponse struct {
 	AccessKeyLastUsed *AccessKeyLastUsed `json:"AccessKeyLastUsed,omitzero"`
 }
 
+// GetAccountAuthorizationDetailsRequest is the shape GetAccountAuthorizationDetailsRequest.
+type GetAccountAuthorizationDetailsRequest struct {
+	Filter   []string `json:"Filter,omitzero"`
+	MaxItems *int32   `json:"MaxItems,omitzero"`
+	Marker   *string  `json:"Marker,omitzero"`
+}
+
+// GetAccountAuthorizationDetailsResponse is the shape GetAccountAuthorizationDetailsResponse.
+type GetAccountAuthorizationDetailsResponse struct {
+	UserDetailList  []UserDetail          `json:"UserDetailList,omitzero"`
+	GroupDetailList []GroupDetail         `json:"GroupDetailList,omitzero"`
+	RoleDetailList  []RoleDetail          `json:"RoleDetailList,omitzero"`
+	Policies        []ManagedPolicyDetail `json:"Policies,omitzero"`
+	IsTruncated     *bool                 `json:"IsTruncated,omitzero"`
+	Marker          *string               `json:"Marker,omitzero"`
+}
+
+// GetAccountPasswordPolicyRequest is the shape GetAccountPasswordPolicyRequest.
+type GetAccountPasswordPolicyRequest struct {
+}
+
+// GetAccountPasswordPolicyResponse is the shape GetAccountPasswordPolicyResponse.
+type GetAccountPasswordPolicyResponse struct {
+	PasswordPolicy *PasswordPolicy `json:"PasswordPolicy,omitzero"`
+}
+
 // GetAccountSummaryRequest is the shape GetAccountSummaryRequest.
 type GetAccountSummaryRequest struct {
 }
@@ -314,6 +407,33 @@ type GetAccountSummaryRequest struct {
 // GetAccountSummaryResponse is the shape GetAccountSummaryResponse.
 type GetAccountSummaryResponse struct {
 	SummaryMap map[string]int32 `json:"SummaryMap,omitzero"`
+}
+
+// GetContextKeysForCustomPolicyRequest is the shape GetContextKeysForCustomPolicyRequest.
+type GetContextKeysForCustomPolicyRequest struct {
+	PolicyInputList []string `json:"PolicyInputList,omitzero"` // required
+}
+
+// GetContextKeysForPolicyResponse is the shape GetContextKeysForPolicyResponse.
+type GetContextKeysForPolicyResponse struct {
+	ContextKeyNames []string `json:"ContextKeyNames,omitzero"`
+}
+
+// GetContextKeysForPrincipalPolicyRequest is the shape GetContextKeysForPrincipalPolicyRequest.
+type GetContextKeysForPrincipalPolicyRequest struct {
+	PolicySourceArn *string  `json:"PolicySourceArn,omitzero"` // required
+	PolicyInputList []string `json:"PolicyInputList,omitzero"`
+}
+
+// GetCredentialReportRequest is the shape GetCredentialReportRequest.
+type GetCredentialReportRequest struct {
+}
+
+// GetCredentialReportResponse is the shape GetCredentialReportResponse.
+type GetCredentialReportResponse struct {
+	Content       []byte     `json:"Content,omitzero"`
+	ReportFormat  *string    `json:"ReportFormat,omitzero"`
+	GeneratedTime *time.Time `json:"GeneratedTime,omitzero"`
 }
 
 // GetGroupPolicyRequest is the shape GetGroupPolicyRequest.
@@ -342,6 +462,16 @@ type GetGroupResponse struct {
 	Users       []User  `json:"Users,omitzero"`
 	IsTruncated *bool   `json:"IsTruncated,omitzero"`
 	Marker      *string `json:"Marker,omitzero"`
+}
+
+// GetLoginProfileRequest is the shape GetLoginProfileRequest.
+type GetLoginProfileRequest struct {
+	UserName *string `json:"UserName,omitzero"`
+}
+
+// GetLoginProfileResponse is the shape GetLoginProfileResponse.
+type GetLoginProfileResponse struct {
+	LoginProfile *LoginProfile `json:"LoginProfile,omitzero"`
 }
 
 // GetMFADeviceRequest is the shape GetMFADeviceRequest.
@@ -464,6 +594,24 @@ type Group struct {
 	CreateDate *time.Time `json:"CreateDate,omitzero"`
 }
 
+// GroupDetail is the shape GroupDetail.
+type GroupDetail struct {
+	Path                    *string          `json:"Path,omitzero"`
+	GroupName               *string          `json:"GroupName,omitzero"`
+	GroupId                 *string          `json:"GroupId,omitzero"`
+	Arn                     *string          `json:"Arn,omitzero"`
+	CreateDate              *time.Time       `json:"CreateDate,omitzero"`
+	GroupPolicyList         []PolicyDetail   `json:"GroupPolicyList,omitzero"`
+	AttachedManagedPolicies []AttachedPolicy `json:"AttachedManagedPolicies,omitzero"`
+}
+
+// InlinePolicyIdentifierType is the shape InlinePolicyIdentifierType.
+type InlinePolicyIdentifierType struct {
+	PolicyName     *string `json:"PolicyName,omitzero"`     // required
+	AttachmentType *string `json:"AttachmentType,omitzero"` // required
+	AttachmentName *string `json:"AttachmentName,omitzero"` // required
+}
+
 // InstanceProfile is the shape InstanceProfile.
 type InstanceProfile struct {
 	Path                *string    `json:"Path,omitzero"`
@@ -487,6 +635,19 @@ type ListAccessKeysResponse struct {
 	AccessKeyMetadata []AccessKeyMetadata `json:"AccessKeyMetadata,omitzero"`
 	IsTruncated       *bool               `json:"IsTruncated,omitzero"`
 	Marker            *string             `json:"Marker,omitzero"`
+}
+
+// ListAccountAliasesRequest is the shape ListAccountAliasesRequest.
+type ListAccountAliasesRequest struct {
+	Marker   *string `json:"Marker,omitzero"`
+	MaxItems *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListAccountAliasesResponse is the shape ListAccountAliasesResponse.
+type ListAccountAliasesResponse struct {
+	AccountAliases []string `json:"AccountAliases,omitzero"`
+	IsTruncated    *bool    `json:"IsTruncated,omitzero"`
+	Marker         *string  `json:"Marker,omitzero"`
 }
 
 // ListAttachedGroupPoliciesRequest is the shape ListAttachedGroupPoliciesRequest.
@@ -826,6 +987,13 @@ type ListVirtualMFADevicesResponse struct {
 	Marker            *string            `json:"Marker,omitzero"`
 }
 
+// LoginProfile is the shape LoginProfile.
+type LoginProfile struct {
+	UserName              *string    `json:"UserName,omitzero"`
+	CreateDate            *time.Time `json:"CreateDate,omitzero"`
+	PasswordResetRequired *bool      `json:"PasswordResetRequired,omitzero"`
+}
+
 // MFADevice is the shape MFADevice.
 type MFADevice struct {
 	UserName     *string    `json:"UserName,omitzero"`
@@ -833,9 +1001,54 @@ type MFADevice struct {
 	EnableDate   *time.Time `json:"EnableDate,omitzero"`
 }
 
+// ManagedPolicyDetail is the shape ManagedPolicyDetail.
+type ManagedPolicyDetail struct {
+	PolicyName                    *string         `json:"PolicyName,omitzero"`
+	PolicyId                      *string         `json:"PolicyId,omitzero"`
+	Arn                           *string         `json:"Arn,omitzero"`
+	Path                          *string         `json:"Path,omitzero"`
+	DefaultVersionId              *string         `json:"DefaultVersionId,omitzero"`
+	AttachmentCount               *int32          `json:"AttachmentCount,omitzero"`
+	PermissionsBoundaryUsageCount *int32          `json:"PermissionsBoundaryUsageCount,omitzero"`
+	IsAttachable                  *bool           `json:"IsAttachable,omitzero"`
+	Description                   *string         `json:"Description,omitzero"`
+	CreateDate                    *time.Time      `json:"CreateDate,omitzero"`
+	UpdateDate                    *time.Time      `json:"UpdateDate,omitzero"`
+	PolicyVersionList             []PolicyVersion `json:"PolicyVersionList,omitzero"`
+}
+
 // OpenIDConnectProviderListEntry is the shape OpenIDConnectProviderListEntry.
 type OpenIDConnectProviderListEntry struct {
 	Arn *string `json:"Arn,omitzero"`
+}
+
+// OrderedOrganizationPolicyType is the shape OrderedOrganizationPolicyType.
+type OrderedOrganizationPolicyType struct {
+	ServiceControlPolicyInputList []string `json:"ServiceControlPolicyInputList,omitzero"`
+}
+
+// OrganizationsDecisionDetail is the shape OrganizationsDecisionDetail.
+type OrganizationsDecisionDetail struct {
+	AllowedByOrganizations *bool `json:"AllowedByOrganizations,omitzero"`
+}
+
+// PasswordPolicy is the shape PasswordPolicy.
+type PasswordPolicy struct {
+	MinimumPasswordLength      *int32 `json:"MinimumPasswordLength,omitzero"`
+	RequireSymbols             *bool  `json:"RequireSymbols,omitzero"`
+	RequireNumbers             *bool  `json:"RequireNumbers,omitzero"`
+	RequireUppercaseCharacters *bool  `json:"RequireUppercaseCharacters,omitzero"`
+	RequireLowercaseCharacters *bool  `json:"RequireLowercaseCharacters,omitzero"`
+	AllowUsersToChangePassword *bool  `json:"AllowUsersToChangePassword,omitzero"`
+	ExpirePasswords            *bool  `json:"ExpirePasswords,omitzero"`
+	MaxPasswordAge             *int32 `json:"MaxPasswordAge,omitzero"`
+	PasswordReusePrevention    *int32 `json:"PasswordReusePrevention,omitzero"`
+	HardExpiry                 *bool  `json:"HardExpiry,omitzero"`
+}
+
+// PermissionsBoundaryDecisionDetail is the shape PermissionsBoundaryDecisionDetail.
+type PermissionsBoundaryDecisionDetail struct {
+	AllowedByPermissionsBoundary *bool `json:"AllowedByPermissionsBoundary,omitzero"`
 }
 
 // Policy is the shape Policy.
@@ -854,10 +1067,23 @@ type Policy struct {
 	Tags                          []Tag      `json:"Tags,omitzero"`
 }
 
+// PolicyDetail is the shape PolicyDetail.
+type PolicyDetail struct {
+	PolicyName     *string `json:"PolicyName,omitzero"`
+	PolicyDocument *string `json:"PolicyDocument,omitzero"`
+}
+
 // PolicyGroup is the shape PolicyGroup.
 type PolicyGroup struct {
 	GroupName *string `json:"GroupName,omitzero"`
 	GroupId   *string `json:"GroupId,omitzero"`
+}
+
+// PolicyIdentifier is the shape PolicyIdentifier.
+type PolicyIdentifier struct {
+	PolicyType             *string                     `json:"PolicyType,omitzero"`
+	PolicyArn              *string                     `json:"PolicyArn,omitzero"`
+	InlinePolicyIdentifier *InlinePolicyIdentifierType `json:"InlinePolicyIdentifier,omitzero"`
 }
 
 // PolicyRole is the shape PolicyRole.
@@ -878,6 +1104,12 @@ type PolicyVersion struct {
 	VersionId        *string    `json:"VersionId,omitzero"`
 	IsDefaultVersion *bool      `json:"IsDefaultVersion,omitzero"`
 	CreateDate       *time.Time `json:"CreateDate,omitzero"`
+}
+
+// Position is the shape Position.
+type Position struct {
+	Line   *int32 `json:"Line,omitzero"`
+	Column *int32 `json:"Column,omitzero"`
 }
 
 // PutGroupPolicyRequest is the shape PutGroupPolicyRequest.
@@ -925,6 +1157,16 @@ type RemoveUserFromGroupRequest struct {
 	UserName  *string `json:"UserName,omitzero"`  // required
 }
 
+// ResourceSpecificResult is the shape ResourceSpecificResult.
+type ResourceSpecificResult struct {
+	EvalResourceName                  *string                            `json:"EvalResourceName,omitzero"`
+	EvalResourceDecision              *string                            `json:"EvalResourceDecision,omitzero"`
+	MatchedStatements                 []Statement                        `json:"MatchedStatements,omitzero"`
+	MissingContextValues              []string                           `json:"MissingContextValues,omitzero"`
+	EvalDecisionDetails               map[string]string                  `json:"EvalDecisionDetails,omitzero"`
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `json:"PermissionsBoundaryDecisionDetail,omitzero"`
+}
+
 // ResyncMFADeviceRequest is the shape ResyncMFADeviceRequest.
 type ResyncMFADeviceRequest struct {
 	UserName            *string `json:"UserName,omitzero"`            // required
@@ -947,6 +1189,22 @@ type Role struct {
 	Tags                     []Tag                        `json:"Tags,omitzero"`
 	RoleLastUsed             *RoleLastUsed                `json:"RoleLastUsed,omitzero"`
 	SourceRoleTemplate       *SourceRoleTemplate          `json:"SourceRoleTemplate,omitzero"`
+}
+
+// RoleDetail is the shape RoleDetail.
+type RoleDetail struct {
+	Path                     *string                      `json:"Path,omitzero"`
+	RoleName                 *string                      `json:"RoleName,omitzero"`
+	RoleId                   *string                      `json:"RoleId,omitzero"`
+	Arn                      *string                      `json:"Arn,omitzero"`
+	CreateDate               *time.Time                   `json:"CreateDate,omitzero"`
+	AssumeRolePolicyDocument *string                      `json:"AssumeRolePolicyDocument,omitzero"`
+	InstanceProfileList      []InstanceProfile            `json:"InstanceProfileList,omitzero"`
+	RolePolicyList           []PolicyDetail               `json:"RolePolicyList,omitzero"`
+	AttachedManagedPolicies  []AttachedPolicy             `json:"AttachedManagedPolicies,omitzero"`
+	PermissionsBoundary      *AttachedPermissionsBoundary `json:"PermissionsBoundary,omitzero"`
+	Tags                     []Tag                        `json:"Tags,omitzero"`
+	RoleLastUsed             *RoleLastUsed                `json:"RoleLastUsed,omitzero"`
 }
 
 // RoleLastUsed is the shape RoleLastUsed.
@@ -974,10 +1232,58 @@ type SetDefaultPolicyVersionRequest struct {
 	VersionId *string `json:"VersionId,omitzero"` // required
 }
 
+// SimulateCustomPolicyRequest is the shape SimulateCustomPolicyRequest.
+type SimulateCustomPolicyRequest struct {
+	PolicyInputList                    []string                        `json:"PolicyInputList,omitzero"` // required
+	PermissionsBoundaryPolicyInputList []string                        `json:"PermissionsBoundaryPolicyInputList,omitzero"`
+	ActionNames                        []string                        `json:"ActionNames,omitzero"` // required
+	ResourceArns                       []string                        `json:"ResourceArns,omitzero"`
+	ResourcePolicy                     *string                         `json:"ResourcePolicy,omitzero"`
+	ResourceOwner                      *string                         `json:"ResourceOwner,omitzero"`
+	CallerArn                          *string                         `json:"CallerArn,omitzero"`
+	ContextEntries                     []ContextEntry                  `json:"ContextEntries,omitzero"`
+	ResourceHandlingOption             *string                         `json:"ResourceHandlingOption,omitzero"`
+	MaxItems                           *int32                          `json:"MaxItems,omitzero"`
+	Marker                             *string                         `json:"Marker,omitzero"`
+	OrderedOrganizationPolicyInputList []OrderedOrganizationPolicyType `json:"OrderedOrganizationPolicyInputList,omitzero"`
+}
+
+// SimulatePolicyResponse is the shape SimulatePolicyResponse.
+type SimulatePolicyResponse struct {
+	EvaluationResults []EvaluationResult `json:"EvaluationResults,omitzero"`
+	IsTruncated       *bool              `json:"IsTruncated,omitzero"`
+	Marker            *string            `json:"Marker,omitzero"`
+}
+
+// SimulatePrincipalPolicyRequest is the shape SimulatePrincipalPolicyRequest.
+type SimulatePrincipalPolicyRequest struct {
+	PolicySourceArn                    *string            `json:"PolicySourceArn,omitzero"` // required
+	PolicyInputList                    []string           `json:"PolicyInputList,omitzero"`
+	PermissionsBoundaryPolicyInputList []string           `json:"PermissionsBoundaryPolicyInputList,omitzero"`
+	ActionNames                        []string           `json:"ActionNames,omitzero"` // required
+	ResourceArns                       []string           `json:"ResourceArns,omitzero"`
+	ResourcePolicy                     *string            `json:"ResourcePolicy,omitzero"`
+	ResourceOwner                      *string            `json:"ResourceOwner,omitzero"`
+	CallerArn                          *string            `json:"CallerArn,omitzero"`
+	ContextEntries                     []ContextEntry     `json:"ContextEntries,omitzero"`
+	ResourceHandlingOption             *string            `json:"ResourceHandlingOption,omitzero"`
+	MaxItems                           *int32             `json:"MaxItems,omitzero"`
+	Marker                             *string            `json:"Marker,omitzero"`
+	PolicyExclusionList                []PolicyIdentifier `json:"PolicyExclusionList,omitzero"`
+}
+
 // SourceRoleTemplate is the shape SourceRoleTemplate.
 type SourceRoleTemplate struct {
 	TemplateArn          *string `json:"TemplateArn,omitzero"`
 	TemplateMinorVersion *int32  `json:"TemplateMinorVersion,omitzero"`
+}
+
+// Statement is the shape Statement.
+type Statement struct {
+	SourcePolicyId   *string   `json:"SourcePolicyId,omitzero"`
+	SourcePolicyType *string   `json:"SourcePolicyType,omitzero"`
+	StartPosition    *Position `json:"StartPosition,omitzero"`
+	EndPosition      *Position `json:"EndPosition,omitzero"`
 }
 
 // Tag is the shape Tag.
@@ -1065,6 +1371,19 @@ type UpdateAccessKeyRequest struct {
 	Status      *string `json:"Status,omitzero"`      // required
 }
 
+// UpdateAccountPasswordPolicyRequest is the shape UpdateAccountPasswordPolicyRequest.
+type UpdateAccountPasswordPolicyRequest struct {
+	MinimumPasswordLength      *int32 `json:"MinimumPasswordLength,omitzero"`
+	RequireSymbols             *bool  `json:"RequireSymbols,omitzero"`
+	RequireNumbers             *bool  `json:"RequireNumbers,omitzero"`
+	RequireUppercaseCharacters *bool  `json:"RequireUppercaseCharacters,omitzero"`
+	RequireLowercaseCharacters *bool  `json:"RequireLowercaseCharacters,omitzero"`
+	AllowUsersToChangePassword *bool  `json:"AllowUsersToChangePassword,omitzero"`
+	MaxPasswordAge             *int32 `json:"MaxPasswordAge,omitzero"`
+	PasswordReusePrevention    *int32 `json:"PasswordReusePrevention,omitzero"`
+	HardExpiry                 *bool  `json:"HardExpiry,omitzero"`
+}
+
 // UpdateAssumeRolePolicyRequest is the shape UpdateAssumeRolePolicyRequest.
 type UpdateAssumeRolePolicyRequest struct {
 	RoleName       *string `json:"RoleName,omitzero"`       // required
@@ -1076,6 +1395,13 @@ type UpdateGroupRequest struct {
 	GroupName    *string `json:"GroupName,omitzero"` // required
 	NewPath      *string `json:"NewPath,omitzero"`
 	NewGroupName *string `json:"NewGroupName,omitzero"`
+}
+
+// UpdateLoginProfileRequest is the shape UpdateLoginProfileRequest.
+type UpdateLoginProfileRequest struct {
+	UserName              *string `json:"UserName,omitzero"` // required
+	Password              *string `json:"Password,omitzero" sensitive:"true"`
+	PasswordResetRequired *bool   `json:"PasswordResetRequired,omitzero"`
 }
 
 // UpdateOpenIDConnectProviderThumbprintRequest is the shape UpdateOpenIDConnectProviderThumbprintRequest.
@@ -1137,6 +1463,20 @@ type User struct {
 	PasswordLastUsed    *time.Time                   `json:"PasswordLastUsed,omitzero"`
 	PermissionsBoundary *AttachedPermissionsBoundary `json:"PermissionsBoundary,omitzero"`
 	Tags                []Tag                        `json:"Tags,omitzero"`
+}
+
+// UserDetail is the shape UserDetail.
+type UserDetail struct {
+	Path                    *string                      `json:"Path,omitzero"`
+	UserName                *string                      `json:"UserName,omitzero"`
+	UserId                  *string                      `json:"UserId,omitzero"`
+	Arn                     *string                      `json:"Arn,omitzero"`
+	CreateDate              *time.Time                   `json:"CreateDate,omitzero"`
+	UserPolicyList          []PolicyDetail               `json:"UserPolicyList,omitzero"`
+	GroupList               []string                     `json:"GroupList,omitzero"`
+	AttachedManagedPolicies []AttachedPolicy             `json:"AttachedManagedPolicies,omitzero"`
+	PermissionsBoundary     *AttachedPermissionsBoundary `json:"PermissionsBoundary,omitzero"`
+	Tags                    []Tag                        `json:"Tags,omitzero"`
 }
 
 // VirtualMFADevice is the shape VirtualMFADevice.

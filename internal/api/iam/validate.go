@@ -22,10 +22,19 @@ func (x *AttachRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *AttachUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ChangePasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateAccessKeyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateAccountAliasRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *CreateLoginProfileRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *CreateOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -55,10 +64,19 @@ func (x *DeactivateMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(
 func (x *DeleteAccessKeyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DeleteAccountAliasRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeleteAccountPasswordPolicyRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *DeleteGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeleteLoginProfileRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -106,16 +124,37 @@ func (x *DetachUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *EnableMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *GenerateCredentialReportRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *GetAccessKeyLastUsedRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *GetAccountAuthorizationDetailsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetAccountPasswordPolicyRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *GetAccountSummaryRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
+func (x *GetContextKeysForCustomPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetContextKeysForPrincipalPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetCredentialReportRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
 func (x *GetGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetLoginProfileRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -146,6 +185,9 @@ func (x *GetUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListAccessKeysRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListAccountAliasesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListAttachedGroupPoliciesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -247,6 +289,12 @@ func (x *ResyncMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *SetDefaultPolicyVersionRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *SimulateCustomPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *SimulatePrincipalPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *TagMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -286,10 +334,16 @@ func (x *UntagUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *UpdateAccessKeyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *UpdateAccountPasswordPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *UpdateAssumeRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UpdateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UpdateLoginProfileRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UpdateOpenIDConnectProviderThumbprintRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -341,14 +395,36 @@ func (x *AttachUserPolicyRequest) validate(v *awsapi.Validator) {
 	v.String("PolicyArn", x.PolicyArn, &ruleArnType)
 }
 
+func (x *ChangePasswordRequest) validate(v *awsapi.Validator) {
+	v.Required("OldPassword", x.OldPassword != nil, true)
+	v.String("OldPassword", x.OldPassword, &rulePasswordType)
+	v.Required("NewPassword", x.NewPassword != nil, true)
+	v.String("NewPassword", x.NewPassword, &rulePasswordType)
+}
+
+func (x *ContextEntry) validate(v *awsapi.Validator) {
+	v.String("ContextKeyName", x.ContextKeyName, &ruleContextKeyNameType)
+	v.String("ContextKeyType", x.ContextKeyType, &ruleContextKeyTypeEnum)
+}
+
 func (x *CreateAccessKeyRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+}
+
+func (x *CreateAccountAliasRequest) validate(v *awsapi.Validator) {
+	v.Required("AccountAlias", x.AccountAlias != nil, false)
+	v.String("AccountAlias", x.AccountAlias, &ruleAccountAliasType)
 }
 
 func (x *CreateGroupRequest) validate(v *awsapi.Validator) {
 	v.String("Path", x.Path, &rulePathType)
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
+}
+
+func (x *CreateLoginProfileRequest) validate(v *awsapi.Validator) {
+	v.String("UserName", x.UserName, &ruleUserNameType)
+	v.String("Password", x.Password, &rulePasswordType)
 }
 
 func (x *CreateOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
@@ -467,6 +543,11 @@ func (x *DeleteAccessKeyRequest) validate(v *awsapi.Validator) {
 	v.String("AccessKeyId", x.AccessKeyId, &ruleAccessKeyIdType)
 }
 
+func (x *DeleteAccountAliasRequest) validate(v *awsapi.Validator) {
+	v.Required("AccountAlias", x.AccountAlias != nil, false)
+	v.String("AccountAlias", x.AccountAlias, &ruleAccountAliasType)
+}
+
 func (x *DeleteGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -477,6 +558,10 @@ func (x *DeleteGroupPolicyRequest) validate(v *awsapi.Validator) {
 func (x *DeleteGroupRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
+}
+
+func (x *DeleteLoginProfileRequest) validate(v *awsapi.Validator) {
+	v.String("UserName", x.UserName, &ruleUserNameType)
 }
 
 func (x *DeleteOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
@@ -577,6 +662,23 @@ func (x *GetAccessKeyLastUsedRequest) validate(v *awsapi.Validator) {
 	v.String("AccessKeyId", x.AccessKeyId, &ruleAccessKeyIdType)
 }
 
+func (x *GetAccountAuthorizationDetailsRequest) validate(v *awsapi.Validator) {
+	v.Elements("Filter", x.Filter, &ruleEntityType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+}
+
+func (x *GetContextKeysForCustomPolicyRequest) validate(v *awsapi.Validator) {
+	v.Required("PolicyInputList", x.PolicyInputList != nil, false)
+	v.Elements("PolicyInputList", x.PolicyInputList, &rulePolicyDocumentType)
+}
+
+func (x *GetContextKeysForPrincipalPolicyRequest) validate(v *awsapi.Validator) {
+	v.Required("PolicySourceArn", x.PolicySourceArn != nil, false)
+	v.String("PolicySourceArn", x.PolicySourceArn, &ruleArnType)
+	v.Elements("PolicyInputList", x.PolicyInputList, &rulePolicyDocumentType)
+}
+
 func (x *GetGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -589,6 +691,10 @@ func (x *GetGroupRequest) validate(v *awsapi.Validator) {
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
 	v.String("Marker", x.Marker, &ruleMarkerType)
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *GetLoginProfileRequest) validate(v *awsapi.Validator) {
+	v.String("UserName", x.UserName, &ruleUserNameType)
 }
 
 func (x *GetMFADeviceRequest) validate(v *awsapi.Validator) {
@@ -642,8 +748,22 @@ func (x *GetUserRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
 }
 
+func (x *InlinePolicyIdentifierType) validate(v *awsapi.Validator) {
+	v.Required("PolicyName", x.PolicyName != nil, false)
+	v.String("PolicyName", x.PolicyName, &rulePolicyNameType)
+	v.Required("AttachmentType", x.AttachmentType != nil, false)
+	v.String("AttachmentType", x.AttachmentType, &ruleAttachmentType)
+	v.Required("AttachmentName", x.AttachmentName != nil, false)
+	v.String("AttachmentName", x.AttachmentName, &ruleAttachmentName)
+}
+
 func (x *ListAccessKeysRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *ListAccountAliasesRequest) validate(v *awsapi.Validator) {
 	v.String("Marker", x.Marker, &ruleMarkerType)
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }
@@ -804,6 +924,20 @@ func (x *ListVirtualMFADevicesRequest) validate(v *awsapi.Validator) {
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }
 
+func (x *OrderedOrganizationPolicyType) validate(v *awsapi.Validator) {
+	v.Elements("ServiceControlPolicyInputList", x.ServiceControlPolicyInputList, &rulePolicyDocumentType)
+}
+
+func (x *PolicyIdentifier) validate(v *awsapi.Validator) {
+	v.String("PolicyType", x.PolicyType, &rulePolicyIdentifierPolicyType)
+	v.String("PolicyArn", x.PolicyArn, &ruleArnType)
+	if x.InlinePolicyIdentifier != nil {
+		v.Enter("InlinePolicyIdentifier")
+		x.InlinePolicyIdentifier.validate(v)
+		v.Leave()
+	}
+}
+
 func (x *PutGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -875,6 +1009,63 @@ func (x *SetDefaultPolicyVersionRequest) validate(v *awsapi.Validator) {
 	v.String("PolicyArn", x.PolicyArn, &ruleArnType)
 	v.Required("VersionId", x.VersionId != nil, false)
 	v.String("VersionId", x.VersionId, &rulePolicyVersionIdType)
+}
+
+func (x *SimulateCustomPolicyRequest) validate(v *awsapi.Validator) {
+	v.Required("PolicyInputList", x.PolicyInputList != nil, false)
+	v.Elements("PolicyInputList", x.PolicyInputList, &rulePolicyDocumentType)
+	v.Elements("PermissionsBoundaryPolicyInputList", x.PermissionsBoundaryPolicyInputList, &rulePolicyDocumentType)
+	v.Required("ActionNames", x.ActionNames != nil, false)
+	v.Elements("ActionNames", x.ActionNames, &ruleActionNameType)
+	v.Elements("ResourceArns", x.ResourceArns, &ruleResourceNameType)
+	v.String("ResourcePolicy", x.ResourcePolicy, &rulePolicyDocumentType)
+	v.String("ResourceOwner", x.ResourceOwner, &ruleResourceNameType)
+	v.String("CallerArn", x.CallerArn, &ruleResourceNameType)
+	for i := range x.ContextEntries {
+		v.EnterElement("ContextEntries", i)
+		x.ContextEntries[i].validate(v)
+		v.Leave()
+	}
+	v.String("ResourceHandlingOption", x.ResourceHandlingOption, &ruleResourceHandlingOptionType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	if x.OrderedOrganizationPolicyInputList != nil {
+		v.Size("OrderedOrganizationPolicyInputList", len(x.OrderedOrganizationPolicyInputList), x.OrderedOrganizationPolicyInputList, &ruleOrganizationPolicyListType)
+	}
+	for i := range x.OrderedOrganizationPolicyInputList {
+		v.EnterElement("OrderedOrganizationPolicyInputList", i)
+		x.OrderedOrganizationPolicyInputList[i].validate(v)
+		v.Leave()
+	}
+}
+
+func (x *SimulatePrincipalPolicyRequest) validate(v *awsapi.Validator) {
+	v.Required("PolicySourceArn", x.PolicySourceArn != nil, false)
+	v.String("PolicySourceArn", x.PolicySourceArn, &ruleArnType)
+	v.Elements("PolicyInputList", x.PolicyInputList, &rulePolicyDocumentType)
+	v.Elements("PermissionsBoundaryPolicyInputList", x.PermissionsBoundaryPolicyInputList, &rulePolicyDocumentType)
+	v.Required("ActionNames", x.ActionNames != nil, false)
+	v.Elements("ActionNames", x.ActionNames, &ruleActionNameType)
+	v.Elements("ResourceArns", x.ResourceArns, &ruleResourceNameType)
+	v.String("ResourcePolicy", x.ResourcePolicy, &rulePolicyDocumentType)
+	v.String("ResourceOwner", x.ResourceOwner, &ruleResourceNameType)
+	v.String("CallerArn", x.CallerArn, &ruleResourceNameType)
+	for i := range x.ContextEntries {
+		v.EnterElement("ContextEntries", i)
+		x.ContextEntries[i].validate(v)
+		v.Leave()
+	}
+	v.String("ResourceHandlingOption", x.ResourceHandlingOption, &ruleResourceHandlingOptionType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	if x.PolicyExclusionList != nil {
+		v.Size("PolicyExclusionList", len(x.PolicyExclusionList), x.PolicyExclusionList, &rulePolicyExclusionsListType)
+	}
+	for i := range x.PolicyExclusionList {
+		v.EnterElement("PolicyExclusionList", i)
+		x.PolicyExclusionList[i].validate(v)
+		v.Leave()
+	}
 }
 
 func (x *Tag) validate(v *awsapi.Validator) {
@@ -1036,6 +1227,12 @@ func (x *UpdateAccessKeyRequest) validate(v *awsapi.Validator) {
 	v.String("Status", x.Status, &ruleStatusType)
 }
 
+func (x *UpdateAccountPasswordPolicyRequest) validate(v *awsapi.Validator) {
+	v.Int("MinimumPasswordLength", x.MinimumPasswordLength, &ruleMinimumPasswordLengthType)
+	v.Int("MaxPasswordAge", x.MaxPasswordAge, &ruleMaxPasswordAgeType)
+	v.Int("PasswordReusePrevention", x.PasswordReusePrevention, &rulePasswordReusePreventionType)
+}
+
 func (x *UpdateAssumeRolePolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("RoleName", x.RoleName != nil, false)
 	v.String("RoleName", x.RoleName, &ruleRoleNameType)
@@ -1048,6 +1245,12 @@ func (x *UpdateGroupRequest) validate(v *awsapi.Validator) {
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
 	v.String("NewPath", x.NewPath, &rulePathType)
 	v.String("NewGroupName", x.NewGroupName, &ruleGroupNameType)
+}
+
+func (x *UpdateLoginProfileRequest) validate(v *awsapi.Validator) {
+	v.Required("UserName", x.UserName != nil, false)
+	v.String("UserName", x.UserName, &ruleUserNameType)
+	v.String("Password", x.Password, &rulePasswordType)
 }
 
 func (x *UpdateOpenIDConnectProviderThumbprintRequest) validate(v *awsapi.Validator) {
@@ -1087,17 +1290,39 @@ func (x *UpdateUserRequest) validate(v *awsapi.Validator) {
 	v.String("NewUserName", x.NewUserName, &ruleUserNameType)
 }
 
+var ruleActionNameType = awsapi.StringRule{Min: 3, Max: 128}
+
+var ruleAttachmentName = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
+
+var ruleAttachmentType = awsapi.StringRule{Enum: []string{"user", "group", "role"}}
+
+var ruleContextKeyNameType = awsapi.StringRule{Min: 5, Max: 256}
+
+var ruleContextKeyTypeEnum = awsapi.StringRule{Enum: []string{"string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"}}
+
 var ruleEntityType = awsapi.StringRule{Enum: []string{"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"}}
 
 var ruleOpenIDConnectProviderUrlType = awsapi.StringRule{Min: 1, Max: 255}
 
+var ruleOrganizationPolicyListType = awsapi.SizeRule{Max: 7}
+
+var rulePolicyExclusionsListType = awsapi.SizeRule{Max: 256}
+
+var rulePolicyIdentifierPolicyType = awsapi.StringRule{Enum: []string{"inline", "aws-managed", "user-managed", "permission-boundary", "scp", "rcp"}}
+
 var rulePolicyUsageType = awsapi.StringRule{Enum: []string{"PermissionsPolicy", "PermissionsBoundary"}}
+
+var ruleResourceHandlingOptionType = awsapi.StringRule{Min: 1, Max: 64}
+
+var ruleResourceNameType = awsapi.StringRule{Min: 1, Max: 2048}
 
 var ruleSAMLMetadataDocumentType = awsapi.StringRule{Min: 1000, Max: 10000000}
 
 var ruleSAMLProviderNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w._-]+`, `[\w._-]+`)}
 
 var ruleAccessKeyIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.NewPattern(`[\w]+`, `[\w]+`)}
+
+var ruleAccountAliasType = awsapi.StringRule{Min: 3, Max: 63, Pattern: awsapi.NewPattern(`^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`, `[a-z0-9](?:-?[a-z0-9])*`)}
 
 var ruleArnType = awsapi.StringRule{Min: 20, Max: 2048}
 
@@ -1116,6 +1341,14 @@ var ruleGroupNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewP
 var ruleMarkerType = awsapi.StringRule{Min: 1, Max: 320, Pattern: awsapi.NewPattern(`[\u0020-\u00FF]+`, `[\x{0020}-\x{00FF}]+`)}
 
 var ruleMaxItemsType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 1000, HasMax: true}
+
+var ruleMaxPasswordAgeType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 1095, HasMax: true}
+
+var ruleMinimumPasswordLengthType = awsapi.NumberRule{Min: 6, HasMin: true, Max: 128, HasMax: true}
+
+var rulePasswordReusePreventionType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 24, HasMax: true}
+
+var rulePasswordType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+`), Sensitive: true}
 
 var rulePathPrefixType = awsapi.StringRule{Min: 1, Max: 512, Pattern: awsapi.NewPattern(`\u002F[\u0021-\u007F]*`, `\x{002F}[\x{0021}-\x{007F}]*`)}
 

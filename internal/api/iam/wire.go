@@ -32,6 +32,11 @@ func (x *AttachUserPolicyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *ChangePasswordRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *CreateAccessKeyRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -40,12 +45,25 @@ func (x *CreateAccessKeyRequest) Decode(r *awsapi.Request) {
 func (x *CreateAccessKeyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *CreateAccountAliasRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *CreateGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
 // Encode writes the output to a response.
 func (x *CreateGroupResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *CreateLoginProfileRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *CreateLoginProfileResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *CreateOpenIDConnectProviderRequest) Decode(r *awsapi.Request) {
@@ -114,12 +132,27 @@ func (x *DeleteAccessKeyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *DeleteAccountAliasRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *DeleteAccountPasswordPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *DeleteGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
 // Decode reads the input from a request.
 func (x *DeleteGroupPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *DeleteLoginProfileRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -199,6 +232,14 @@ func (x *EnableMFADeviceRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *GenerateCredentialReportRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GenerateCredentialReportResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetAccessKeyLastUsedRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -207,12 +248,49 @@ func (x *GetAccessKeyLastUsedRequest) Decode(r *awsapi.Request) {
 func (x *GetAccessKeyLastUsedResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *GetAccountAuthorizationDetailsRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetAccountAuthorizationDetailsResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetAccountPasswordPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetAccountPasswordPolicyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetAccountSummaryRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
 // Encode writes the output to a response.
 func (x *GetAccountSummaryResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetContextKeysForCustomPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetContextKeysForPolicyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetContextKeysForPrincipalPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *GetCredentialReportRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetCredentialReportResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *GetGroupRequest) Decode(r *awsapi.Request) {
@@ -229,6 +307,14 @@ func (x *GetGroupPolicyRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *GetGroupPolicyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetLoginProfileRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetLoginProfileResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *GetMFADeviceRequest) Decode(r *awsapi.Request) {
@@ -309,6 +395,14 @@ func (x *ListAccessKeysRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ListAccessKeysResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *ListAccountAliasesRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListAccountAliasesResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *ListAttachedGroupPoliciesRequest) Decode(r *awsapi.Request) {
@@ -548,6 +642,19 @@ func (x *SetDefaultPolicyVersionRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *SimulateCustomPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *SimulatePolicyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *SimulatePrincipalPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *TagMFADeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -613,12 +720,22 @@ func (x *UpdateAccessKeyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *UpdateAccountPasswordPolicyRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *UpdateAssumeRolePolicyRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
 // Decode reads the input from a request.
 func (x *UpdateGroupRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *UpdateLoginProfileRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -681,13 +798,34 @@ func (x *AttachUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PolicyArn = q.Get("PolicyArn").String()
 }
 
+func (x *ChangePasswordRequest) decodeQuery(q *awsapi.FormNode) {
+	x.OldPassword = q.Get("OldPassword").String()
+	x.NewPassword = q.Get("NewPassword").String()
+}
+
+func (x *ContextEntry) decodeQuery(q *awsapi.FormNode) {
+	x.ContextKeyName = q.Get("ContextKeyName").String()
+	x.ContextKeyValues = decodeContextKeyValueListType(q.Get("ContextKeyValues"))
+	x.ContextKeyType = q.Get("ContextKeyType").String()
+}
+
 func (x *CreateAccessKeyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
+}
+
+func (x *CreateAccountAliasRequest) decodeQuery(q *awsapi.FormNode) {
+	x.AccountAlias = q.Get("AccountAlias").String()
 }
 
 func (x *CreateGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Path = q.Get("Path").String()
 	x.GroupName = q.Get("GroupName").String()
+}
+
+func (x *CreateLoginProfileRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
+	x.Password = q.Get("Password").String()
+	x.PasswordResetRequired = q.Get("PasswordResetRequired").Bool()
 }
 
 func (x *CreateOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
@@ -752,6 +890,13 @@ func (x *DeleteAccessKeyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.AccessKeyId = q.Get("AccessKeyId").String()
 }
 
+func (x *DeleteAccountAliasRequest) decodeQuery(q *awsapi.FormNode) {
+	x.AccountAlias = q.Get("AccountAlias").String()
+}
+
+func (x *DeleteAccountPasswordPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *DeleteGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyName = q.Get("PolicyName").String()
@@ -759,6 +904,10 @@ func (x *DeleteGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *DeleteGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
+}
+
+func (x *DeleteLoginProfileRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
 }
 
 func (x *DeleteOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
@@ -830,11 +979,35 @@ func (x *EnableMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 	x.AuthenticationCode2 = q.Get("AuthenticationCode2").String()
 }
 
+func (x *GenerateCredentialReportRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *GetAccessKeyLastUsedRequest) decodeQuery(q *awsapi.FormNode) {
 	x.AccessKeyId = q.Get("AccessKeyId").String()
 }
 
+func (x *GetAccountAuthorizationDetailsRequest) decodeQuery(q *awsapi.FormNode) {
+	x.Filter = decodeEntityListType(q.Get("Filter"))
+	x.MaxItems = q.Get("MaxItems").Int()
+	x.Marker = q.Get("Marker").String()
+}
+
+func (x *GetAccountPasswordPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *GetAccountSummaryRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
+func (x *GetContextKeysForCustomPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+	x.PolicyInputList = decodeSimulationPolicyListType(q.Get("PolicyInputList"))
+}
+
+func (x *GetContextKeysForPrincipalPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+	x.PolicySourceArn = q.Get("PolicySourceArn").String()
+	x.PolicyInputList = decodeSimulationPolicyListType(q.Get("PolicyInputList"))
+}
+
+func (x *GetCredentialReportRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *GetGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
@@ -846,6 +1019,10 @@ func (x *GetGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.Marker = q.Get("Marker").String()
 	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *GetLoginProfileRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
 }
 
 func (x *GetMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
@@ -888,8 +1065,19 @@ func (x *GetUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 }
 
+func (x *InlinePolicyIdentifierType) decodeQuery(q *awsapi.FormNode) {
+	x.PolicyName = q.Get("PolicyName").String()
+	x.AttachmentType = q.Get("AttachmentType").String()
+	x.AttachmentName = q.Get("AttachmentName").String()
+}
+
 func (x *ListAccessKeysRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *ListAccountAliasesRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Marker = q.Get("Marker").String()
 	x.MaxItems = q.Get("MaxItems").Int()
 }
@@ -1041,6 +1229,19 @@ func (x *ListVirtualMFADevicesRequest) decodeQuery(q *awsapi.FormNode) {
 	x.MaxItems = q.Get("MaxItems").Int()
 }
 
+func (x *OrderedOrganizationPolicyType) decodeQuery(q *awsapi.FormNode) {
+	x.ServiceControlPolicyInputList = decodeSimulationPolicyListType(q.Get("ServiceControlPolicyInputList"))
+}
+
+func (x *PolicyIdentifier) decodeQuery(q *awsapi.FormNode) {
+	x.PolicyType = q.Get("PolicyType").String()
+	x.PolicyArn = q.Get("PolicyArn").String()
+	if n := q.Get("InlinePolicyIdentifier"); n != nil {
+		x.InlinePolicyIdentifier = new(InlinePolicyIdentifierType)
+		x.InlinePolicyIdentifier.decodeQuery(n)
+	}
+}
+
 func (x *PutGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyName = q.Get("PolicyName").String()
@@ -1089,6 +1290,37 @@ func (x *ResyncMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *SetDefaultPolicyVersionRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PolicyArn = q.Get("PolicyArn").String()
 	x.VersionId = q.Get("VersionId").String()
+}
+
+func (x *SimulateCustomPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+	x.PolicyInputList = decodeSimulationPolicyListType(q.Get("PolicyInputList"))
+	x.PermissionsBoundaryPolicyInputList = decodeSimulationPolicyListType(q.Get("PermissionsBoundaryPolicyInputList"))
+	x.ActionNames = decodeActionNameListType(q.Get("ActionNames"))
+	x.ResourceArns = decodeResourceNameListType(q.Get("ResourceArns"))
+	x.ResourcePolicy = q.Get("ResourcePolicy").String()
+	x.ResourceOwner = q.Get("ResourceOwner").String()
+	x.CallerArn = q.Get("CallerArn").String()
+	x.ContextEntries = decodeContextEntryListType(q.Get("ContextEntries"))
+	x.ResourceHandlingOption = q.Get("ResourceHandlingOption").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+	x.Marker = q.Get("Marker").String()
+	x.OrderedOrganizationPolicyInputList = decodeOrganizationPolicyListType(q.Get("OrderedOrganizationPolicyInputList"))
+}
+
+func (x *SimulatePrincipalPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+	x.PolicySourceArn = q.Get("PolicySourceArn").String()
+	x.PolicyInputList = decodeSimulationPolicyListType(q.Get("PolicyInputList"))
+	x.PermissionsBoundaryPolicyInputList = decodeSimulationPolicyListType(q.Get("PermissionsBoundaryPolicyInputList"))
+	x.ActionNames = decodeActionNameListType(q.Get("ActionNames"))
+	x.ResourceArns = decodeResourceNameListType(q.Get("ResourceArns"))
+	x.ResourcePolicy = q.Get("ResourcePolicy").String()
+	x.ResourceOwner = q.Get("ResourceOwner").String()
+	x.CallerArn = q.Get("CallerArn").String()
+	x.ContextEntries = decodeContextEntryListType(q.Get("ContextEntries"))
+	x.ResourceHandlingOption = q.Get("ResourceHandlingOption").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+	x.Marker = q.Get("Marker").String()
+	x.PolicyExclusionList = decodePolicyExclusionsListType(q.Get("PolicyExclusionList"))
 }
 
 func (x *Tag) decodeQuery(q *awsapi.FormNode) {
@@ -1162,6 +1394,18 @@ func (x *UpdateAccessKeyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Status = q.Get("Status").String()
 }
 
+func (x *UpdateAccountPasswordPolicyRequest) decodeQuery(q *awsapi.FormNode) {
+	x.MinimumPasswordLength = q.Get("MinimumPasswordLength").Int()
+	x.RequireSymbols = q.Get("RequireSymbols").Bool()
+	x.RequireNumbers = q.Get("RequireNumbers").Bool()
+	x.RequireUppercaseCharacters = q.Get("RequireUppercaseCharacters").Bool()
+	x.RequireLowercaseCharacters = q.Get("RequireLowercaseCharacters").Bool()
+	x.AllowUsersToChangePassword = q.Get("AllowUsersToChangePassword").Bool()
+	x.MaxPasswordAge = q.Get("MaxPasswordAge").Int()
+	x.PasswordReusePrevention = q.Get("PasswordReusePrevention").Int()
+	x.HardExpiry = q.Get("HardExpiry").Bool()
+}
+
 func (x *UpdateAssumeRolePolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleName = q.Get("RoleName").String()
 	x.PolicyDocument = q.Get("PolicyDocument").String()
@@ -1171,6 +1415,12 @@ func (x *UpdateGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.NewPath = q.Get("NewPath").String()
 	x.NewGroupName = q.Get("NewGroupName").String()
+}
+
+func (x *UpdateLoginProfileRequest) decodeQuery(q *awsapi.FormNode) {
+	x.UserName = q.Get("UserName").String()
+	x.Password = q.Get("Password").String()
+	x.PasswordResetRequired = q.Get("PasswordResetRequired").Bool()
 }
 
 func (x *UpdateOpenIDConnectProviderThumbprintRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1203,7 +1453,103 @@ func (x *UpdateUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.NewUserName = q.Get("NewUserName").String()
 }
 
+func decodeActionNameListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
+	}
+	return list
+}
+
+func decodeContextEntryListType(q *awsapi.FormNode) []ContextEntry {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]ContextEntry, len(items))
+	for i, q := range items {
+		list[i].decodeQuery(q)
+	}
+	return list
+}
+
+func decodeContextKeyValueListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
+	}
+	return list
+}
+
+func decodeOrganizationPolicyListType(q *awsapi.FormNode) []OrderedOrganizationPolicyType {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]OrderedOrganizationPolicyType, len(items))
+	for i, q := range items {
+		list[i].decodeQuery(q)
+	}
+	return list
+}
+
+func decodePolicyExclusionsListType(q *awsapi.FormNode) []PolicyIdentifier {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]PolicyIdentifier, len(items))
+	for i, q := range items {
+		list[i].decodeQuery(q)
+	}
+	return list
+}
+
+func decodeResourceNameListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
+	}
+	return list
+}
+
+func decodeSimulationPolicyListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
+	}
+	return list
+}
+
 func decodeClientIDListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
+	}
+	return list
+}
+
+func decodeEntityListType(q *awsapi.FormNode) []string {
 	items := q.List("member")
 	if items == nil {
 		return nil
@@ -1298,6 +1644,14 @@ func (x *CreateGroupResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *CreateLoginProfileResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.LoginProfile != nil {
+		e.Open("LoginProfile")
+		x.LoginProfile.encodeXML(e)
+		e.Close("LoginProfile")
+	}
+}
+
 func (x *CreateOpenIDConnectProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn)
 	if x.Tags != nil {
@@ -1356,6 +1710,47 @@ func (x *CreateVirtualMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *EvaluationResult) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("EvalActionName", x.EvalActionName)
+	e.String("EvalResourceName", x.EvalResourceName)
+	e.String("EvalDecision", x.EvalDecision)
+	if x.MatchedStatements != nil {
+		e.Open("MatchedStatements")
+		encodeStatementListType(e, x.MatchedStatements)
+		e.Close("MatchedStatements")
+	}
+	if x.MissingContextValues != nil {
+		e.Open("MissingContextValues")
+		encodeContextKeyNamesResultListType(e, x.MissingContextValues)
+		e.Close("MissingContextValues")
+	}
+	if x.OrganizationsDecisionDetail != nil {
+		e.Open("OrganizationsDecisionDetail")
+		x.OrganizationsDecisionDetail.encodeXML(e)
+		e.Close("OrganizationsDecisionDetail")
+	}
+	if x.PermissionsBoundaryDecisionDetail != nil {
+		e.Open("PermissionsBoundaryDecisionDetail")
+		x.PermissionsBoundaryDecisionDetail.encodeXML(e)
+		e.Close("PermissionsBoundaryDecisionDetail")
+	}
+	if x.EvalDecisionDetails != nil {
+		e.Open("EvalDecisionDetails")
+		encodeEvalDecisionDetailsType(e, x.EvalDecisionDetails)
+		e.Close("EvalDecisionDetails")
+	}
+	if x.ResourceSpecificResults != nil {
+		e.Open("ResourceSpecificResults")
+		encodeResourceSpecificResultListType(e, x.ResourceSpecificResults)
+		e.Close("ResourceSpecificResults")
+	}
+}
+
+func (x *GenerateCredentialReportResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("State", x.State)
+	e.String("Description", x.Description)
+}
+
 func (x *GetAccessKeyLastUsedResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("UserName", x.UserName)
 	if x.AccessKeyLastUsed != nil {
@@ -1365,12 +1760,59 @@ func (x *GetAccessKeyLastUsedResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *GetAccountAuthorizationDetailsResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.UserDetailList != nil {
+		e.Open("UserDetailList")
+		encodeUserDetailListType(e, x.UserDetailList)
+		e.Close("UserDetailList")
+	}
+	if x.GroupDetailList != nil {
+		e.Open("GroupDetailList")
+		encodeGroupDetailListType(e, x.GroupDetailList)
+		e.Close("GroupDetailList")
+	}
+	if x.RoleDetailList != nil {
+		e.Open("RoleDetailList")
+		encodeRoleDetailListType(e, x.RoleDetailList)
+		e.Close("RoleDetailList")
+	}
+	if x.Policies != nil {
+		e.Open("Policies")
+		encodeManagedPolicyDetailListType(e, x.Policies)
+		e.Close("Policies")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
+func (x *GetAccountPasswordPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.PasswordPolicy != nil {
+		e.Open("PasswordPolicy")
+		x.PasswordPolicy.encodeXML(e)
+		e.Close("PasswordPolicy")
+	}
+}
+
 func (x *GetAccountSummaryResponse) encodeXML(e *awsapi.XMLEncoder) {
 	if x.SummaryMap != nil {
 		e.Open("SummaryMap")
 		encodeSummaryMapType(e, x.SummaryMap)
 		e.Close("SummaryMap")
 	}
+}
+
+func (x *GetContextKeysForPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.ContextKeyNames != nil {
+		e.Open("ContextKeyNames")
+		encodeContextKeyNamesResultListType(e, x.ContextKeyNames)
+		e.Close("ContextKeyNames")
+	}
+}
+
+func (x *GetCredentialReportResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.Blob("Content", x.Content)
+	e.String("ReportFormat", x.ReportFormat)
+	e.Time("GeneratedTime", x.GeneratedTime)
 }
 
 func (x *GetGroupPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -1392,6 +1834,14 @@ func (x *GetGroupResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
+}
+
+func (x *GetLoginProfileResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.LoginProfile != nil {
+		e.Open("LoginProfile")
+		x.LoginProfile.encodeXML(e)
+		e.Close("LoginProfile")
+	}
 }
 
 func (x *GetMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -1495,6 +1945,24 @@ func (x *Group) encodeXML(e *awsapi.XMLEncoder) {
 	e.Time("CreateDate", x.CreateDate)
 }
 
+func (x *GroupDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Path", x.Path)
+	e.String("GroupName", x.GroupName)
+	e.String("GroupId", x.GroupId)
+	e.String("Arn", x.Arn)
+	e.Time("CreateDate", x.CreateDate)
+	if x.GroupPolicyList != nil {
+		e.Open("GroupPolicyList")
+		encodePolicyDetailListType(e, x.GroupPolicyList)
+		e.Close("GroupPolicyList")
+	}
+	if x.AttachedManagedPolicies != nil {
+		e.Open("AttachedManagedPolicies")
+		encodeAttachedPoliciesListType(e, x.AttachedManagedPolicies)
+		e.Close("AttachedManagedPolicies")
+	}
+}
+
 func (x *InstanceProfile) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Path", x.Path)
 	e.String("InstanceProfileName", x.InstanceProfileName)
@@ -1518,6 +1986,16 @@ func (x *ListAccessKeysResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Open("AccessKeyMetadata")
 		encodeAccessKeyMetadataListType(e, x.AccessKeyMetadata)
 		e.Close("AccessKeyMetadata")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
+func (x *ListAccountAliasesResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.AccountAliases != nil {
+		e.Open("AccountAliases")
+		encodeAccountAliasListType(e, x.AccountAliases)
+		e.Close("AccountAliases")
 	}
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
@@ -1769,14 +2247,60 @@ func (x *ListVirtualMFADevicesResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Marker", x.Marker)
 }
 
+func (x *LoginProfile) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("UserName", x.UserName)
+	e.Time("CreateDate", x.CreateDate)
+	e.Bool("PasswordResetRequired", x.PasswordResetRequired)
+}
+
 func (x *MFADevice) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("UserName", x.UserName)
 	e.String("SerialNumber", x.SerialNumber)
 	e.Time("EnableDate", x.EnableDate)
 }
 
+func (x *ManagedPolicyDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("PolicyName", x.PolicyName)
+	e.String("PolicyId", x.PolicyId)
+	e.String("Arn", x.Arn)
+	e.String("Path", x.Path)
+	e.String("DefaultVersionId", x.DefaultVersionId)
+	e.Int("AttachmentCount", x.AttachmentCount)
+	e.Int("PermissionsBoundaryUsageCount", x.PermissionsBoundaryUsageCount)
+	e.Bool("IsAttachable", x.IsAttachable)
+	e.String("Description", x.Description)
+	e.Time("CreateDate", x.CreateDate)
+	e.Time("UpdateDate", x.UpdateDate)
+	if x.PolicyVersionList != nil {
+		e.Open("PolicyVersionList")
+		encodePolicyDocumentVersionListType(e, x.PolicyVersionList)
+		e.Close("PolicyVersionList")
+	}
+}
+
 func (x *OpenIDConnectProviderListEntry) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Arn", x.Arn)
+}
+
+func (x *OrganizationsDecisionDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.Bool("AllowedByOrganizations", x.AllowedByOrganizations)
+}
+
+func (x *PasswordPolicy) encodeXML(e *awsapi.XMLEncoder) {
+	e.Int("MinimumPasswordLength", x.MinimumPasswordLength)
+	e.Bool("RequireSymbols", x.RequireSymbols)
+	e.Bool("RequireNumbers", x.RequireNumbers)
+	e.Bool("RequireUppercaseCharacters", x.RequireUppercaseCharacters)
+	e.Bool("RequireLowercaseCharacters", x.RequireLowercaseCharacters)
+	e.Bool("AllowUsersToChangePassword", x.AllowUsersToChangePassword)
+	e.Bool("ExpirePasswords", x.ExpirePasswords)
+	e.Int("MaxPasswordAge", x.MaxPasswordAge)
+	e.Int("PasswordReusePrevention", x.PasswordReusePrevention)
+	e.Bool("HardExpiry", x.HardExpiry)
+}
+
+func (x *PermissionsBoundaryDecisionDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.Bool("AllowedByPermissionsBoundary", x.AllowedByPermissionsBoundary)
 }
 
 func (x *Policy) encodeXML(e *awsapi.XMLEncoder) {
@@ -1796,6 +2320,11 @@ func (x *Policy) encodeXML(e *awsapi.XMLEncoder) {
 		encodeTagListType(e, x.Tags)
 		e.Close("Tags")
 	}
+}
+
+func (x *PolicyDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("PolicyName", x.PolicyName)
+	e.URLEncoded("PolicyDocument", x.PolicyDocument)
 }
 
 func (x *PolicyGroup) encodeXML(e *awsapi.XMLEncoder) {
@@ -1818,6 +2347,36 @@ func (x *PolicyVersion) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("VersionId", x.VersionId)
 	e.Bool("IsDefaultVersion", x.IsDefaultVersion)
 	e.Time("CreateDate", x.CreateDate)
+}
+
+func (x *Position) encodeXML(e *awsapi.XMLEncoder) {
+	e.Int("Line", x.Line)
+	e.Int("Column", x.Column)
+}
+
+func (x *ResourceSpecificResult) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("EvalResourceName", x.EvalResourceName)
+	e.String("EvalResourceDecision", x.EvalResourceDecision)
+	if x.MatchedStatements != nil {
+		e.Open("MatchedStatements")
+		encodeStatementListType(e, x.MatchedStatements)
+		e.Close("MatchedStatements")
+	}
+	if x.MissingContextValues != nil {
+		e.Open("MissingContextValues")
+		encodeContextKeyNamesResultListType(e, x.MissingContextValues)
+		e.Close("MissingContextValues")
+	}
+	if x.EvalDecisionDetails != nil {
+		e.Open("EvalDecisionDetails")
+		encodeEvalDecisionDetailsType(e, x.EvalDecisionDetails)
+		e.Close("EvalDecisionDetails")
+	}
+	if x.PermissionsBoundaryDecisionDetail != nil {
+		e.Open("PermissionsBoundaryDecisionDetail")
+		x.PermissionsBoundaryDecisionDetail.encodeXML(e)
+		e.Close("PermissionsBoundaryDecisionDetail")
+	}
 }
 
 func (x *Role) encodeXML(e *awsapi.XMLEncoder) {
@@ -1851,6 +2410,45 @@ func (x *Role) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *RoleDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Path", x.Path)
+	e.String("RoleName", x.RoleName)
+	e.String("RoleId", x.RoleId)
+	e.String("Arn", x.Arn)
+	e.Time("CreateDate", x.CreateDate)
+	e.URLEncoded("AssumeRolePolicyDocument", x.AssumeRolePolicyDocument)
+	if x.InstanceProfileList != nil {
+		e.Open("InstanceProfileList")
+		encodeInstanceProfileListType(e, x.InstanceProfileList)
+		e.Close("InstanceProfileList")
+	}
+	if x.RolePolicyList != nil {
+		e.Open("RolePolicyList")
+		encodePolicyDetailListType(e, x.RolePolicyList)
+		e.Close("RolePolicyList")
+	}
+	if x.AttachedManagedPolicies != nil {
+		e.Open("AttachedManagedPolicies")
+		encodeAttachedPoliciesListType(e, x.AttachedManagedPolicies)
+		e.Close("AttachedManagedPolicies")
+	}
+	if x.PermissionsBoundary != nil {
+		e.Open("PermissionsBoundary")
+		x.PermissionsBoundary.encodeXML(e)
+		e.Close("PermissionsBoundary")
+	}
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+	if x.RoleLastUsed != nil {
+		e.Open("RoleLastUsed")
+		x.RoleLastUsed.encodeXML(e)
+		e.Close("RoleLastUsed")
+	}
+}
+
 func (x *RoleLastUsed) encodeXML(e *awsapi.XMLEncoder) {
 	e.Time("LastUsedDate", x.LastUsedDate)
 	e.String("Region", x.Region)
@@ -1867,9 +2465,34 @@ func (x *SAMLProviderListEntry) encodeXML(e *awsapi.XMLEncoder) {
 	e.Time("CreateDate", x.CreateDate)
 }
 
+func (x *SimulatePolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.EvaluationResults != nil {
+		e.Open("EvaluationResults")
+		encodeEvaluationResultsListType(e, x.EvaluationResults)
+		e.Close("EvaluationResults")
+	}
+	e.Bool("IsTruncated", x.IsTruncated)
+	e.String("Marker", x.Marker)
+}
+
 func (x *SourceRoleTemplate) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("TemplateArn", x.TemplateArn)
 	e.Int("TemplateMinorVersion", x.TemplateMinorVersion)
+}
+
+func (x *Statement) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("SourcePolicyId", x.SourcePolicyId)
+	e.String("SourcePolicyType", x.SourcePolicyType)
+	if x.StartPosition != nil {
+		e.Open("StartPosition")
+		x.StartPosition.encodeXML(e)
+		e.Close("StartPosition")
+	}
+	if x.EndPosition != nil {
+		e.Open("EndPosition")
+		x.EndPosition.encodeXML(e)
+		e.Close("EndPosition")
+	}
 }
 
 func (x *Tag) encodeXML(e *awsapi.XMLEncoder) {
@@ -1911,6 +2534,39 @@ func (x *User) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *UserDetail) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Path", x.Path)
+	e.String("UserName", x.UserName)
+	e.String("UserId", x.UserId)
+	e.String("Arn", x.Arn)
+	e.Time("CreateDate", x.CreateDate)
+	if x.UserPolicyList != nil {
+		e.Open("UserPolicyList")
+		encodePolicyDetailListType(e, x.UserPolicyList)
+		e.Close("UserPolicyList")
+	}
+	if x.GroupList != nil {
+		e.Open("GroupList")
+		encodeGroupNameListType(e, x.GroupList)
+		e.Close("GroupList")
+	}
+	if x.AttachedManagedPolicies != nil {
+		e.Open("AttachedManagedPolicies")
+		encodeAttachedPoliciesListType(e, x.AttachedManagedPolicies)
+		e.Close("AttachedManagedPolicies")
+	}
+	if x.PermissionsBoundary != nil {
+		e.Open("PermissionsBoundary")
+		x.PermissionsBoundary.encodeXML(e)
+		e.Close("PermissionsBoundary")
+	}
+	if x.Tags != nil {
+		e.Open("Tags")
+		encodeTagListType(e, x.Tags)
+		e.Close("Tags")
+	}
+}
+
 func (x *VirtualMFADevice) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("SerialNumber", x.SerialNumber)
 	e.Blob("Base32StringSeed", x.Base32StringSeed)
@@ -1935,6 +2591,38 @@ func encodeCertificationMapType(e *awsapi.XMLEncoder, list map[string]string) {
 		e.StringValue("key", k)
 		e.StringValue("value", v)
 		e.Close("entry")
+	}
+}
+
+func encodeContextKeyNamesResultListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
+	}
+}
+
+func encodeEvalDecisionDetailsType(e *awsapi.XMLEncoder, list map[string]string) {
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.Open("entry")
+		e.StringValue("key", k)
+		e.StringValue("value", v)
+		e.Close("entry")
+	}
+}
+
+func encodeEvaluationResultsListType(e *awsapi.XMLEncoder, list []EvaluationResult) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
+func encodeManagedPolicyDetailListType(e *awsapi.XMLEncoder, list []ManagedPolicyDetail) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
 	}
 }
 
@@ -1970,7 +2658,23 @@ func encodePolicyUserListType(e *awsapi.XMLEncoder, list []PolicyUser) {
 	}
 }
 
+func encodeResourceSpecificResultListType(e *awsapi.XMLEncoder, list []ResourceSpecificResult) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodeSAMLProviderListType(e *awsapi.XMLEncoder, list []SAMLProviderListEntry) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
+func encodeStatementListType(e *awsapi.XMLEncoder, list []Statement) {
 	for i := range list {
 		e.Open("member")
 		list[i].encodeXML(e)
@@ -1983,6 +2687,12 @@ func encodeAccessKeyMetadataListType(e *awsapi.XMLEncoder, list []AccessKeyMetad
 		e.Open("member")
 		list[i].encodeXML(e)
 		e.Close("member")
+	}
+}
+
+func encodeAccountAliasListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
 	}
 }
 
@@ -2000,11 +2710,25 @@ func encodeClientIDListType(e *awsapi.XMLEncoder, list []string) {
 	}
 }
 
+func encodeGroupDetailListType(e *awsapi.XMLEncoder, list []GroupDetail) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodeGroupListType(e *awsapi.XMLEncoder, list []Group) {
 	for i := range list {
 		e.Open("member")
 		list[i].encodeXML(e)
 		e.Close("member")
+	}
+}
+
+func encodeGroupNameListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
 	}
 }
 
@@ -2017,6 +2741,14 @@ func encodeInstanceProfileListType(e *awsapi.XMLEncoder, list []InstanceProfile)
 }
 
 func encodeMfaDeviceListType(e *awsapi.XMLEncoder, list []MFADevice) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
+func encodePolicyDetailListType(e *awsapi.XMLEncoder, list []PolicyDetail) {
 	for i := range list {
 		e.Open("member")
 		list[i].encodeXML(e)
@@ -2054,6 +2786,14 @@ func encodePrivateKeyList(e *awsapi.XMLEncoder, list []SAMLPrivateKey) {
 	}
 }
 
+func encodeRoleDetailListType(e *awsapi.XMLEncoder, list []RoleDetail) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodeRoleListType(e *awsapi.XMLEncoder, list []Role) {
 	for i := range list {
 		e.Open("member")
@@ -2083,6 +2823,14 @@ func encodeTagListType(e *awsapi.XMLEncoder, list []Tag) {
 func encodeThumbprintListType(e *awsapi.XMLEncoder, list []string) {
 	for i := range list {
 		e.StringValue("member", list[i])
+	}
+}
+
+func encodeUserDetailListType(e *awsapi.XMLEncoder, list []UserDetail) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
 	}
 }
 
