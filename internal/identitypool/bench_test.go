@@ -1,8 +1,12 @@
 package identitypool
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -101,6 +105,35 @@ func BenchmarkGetOpenIdToken(b *testing.B) {
 		_, err := w.s.GetOpenIdToken(ctx, &api.GetOpenIdTokenInput{IdentityId: &id, Logins: logins})
 		return err
 	})
+}
+
+// BenchmarkServed is what a client does at its start, GetId and GetCredentialsForIdentity, as the server sees it: HTTP
+// requests without the network.
+func BenchmarkServed(b *testing.B) {
+	w, pool := benchWorld(b)
+	post := func(operation string, in any) []byte {
+		body, err := json.Marshal(in)
+		check(b, err)
+		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		r.Header.Set("X-Amz-Target", "AWSCognitoIdentityService."+operation)
+		rec := httptest.NewRecorder()
+		w.server.Config.Handler.ServeHTTP(rec, r)
+		if rec.Code != http.StatusOK {
+			b.Fatalf("%s: %s", operation, rec.Body)
+		}
+		return rec.Body.Bytes()
+	}
+	for name, logins := range map[string]map[string]string{"guest": nil, "authenticated": w.login(uuid())} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var id api.GetIdResponse
+				check(b, json.Unmarshal(post("GetId", map[string]any{"IdentityPoolId": pool, "Logins": logins}), &id))
+				post("GetCredentialsForIdentity", map[string]any{"IdentityId": id.IdentityId, "Logins": logins})
+			}
+		})
+	}
 }
 
 // BenchmarkManyIdentities fills a pool with as many users' identities as the environment variable USHER_BENCH_IDENTITIES says

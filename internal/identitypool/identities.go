@@ -3,6 +3,7 @@ package identitypool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -74,35 +75,56 @@ func (s *Service) ListIdentities(ctx context.Context, in *api.ListIdentitiesInpu
 	if in.HideDisabled != nil && *in.HideDisabled {
 		visible = " AND enabled"
 	}
-	type row struct {
-		identity
-		heldLogin
-	}
-	rows, err := db.All[row](ctx, s.DB, `SELECT i.id, i.pool_id, i.created, i.modified, i.enabled, i.authenticated, i.merged_into,
-			COALESCE(l.provider, ''), COALESCE(l.subject, '')
-		FROM (SELECT `+identityColumns+` FROM identities WHERE pool_id = $1 AND id > $2`+visible+` ORDER BY id LIMIT $3) i
-		LEFT JOIN identity_logins l ON l.identity_id = i.id ORDER BY i.id`, p.ID, after, limit+1)
+	rows, err := db.All[identity](ctx, s.DB, `SELECT `+identityColumns+` FROM identities WHERE pool_id = $1 AND id > $2`+visible+` ORDER BY id LIMIT $3`, p.ID, after, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	var page []*known
-	for _, r := range rows {
-		if len(page) == 0 || page[len(page)-1].ID != r.ID {
-			page = append(page, &known{identity: r.identity})
-		}
-		if k := page[len(page)-1]; r.Provider != "" {
-			k.logins = append(k.logins, r.heldLogin)
-		}
+	page := make([]known, len(rows))
+	for i := range rows {
+		page[i].identity = rows[i]
+	}
+	if err := s.addLogins(ctx, page); err != nil {
+		return nil, err
 	}
 	out := &api.ListIdentitiesResponse{IdentityPoolId: &p.ID, Identities: []api.IdentityDescription{}}
 	if len(page) > limit {
 		page = page[:limit]
 		out.NextToken = pageToken(page[limit-1].ID, "identities/"+p.ID)
 	}
-	for _, k := range page {
-		out.Identities = append(out.Identities, *s.describe(p, k))
+	for i := range page {
+		out.Identities = append(out.Identities, *s.describe(p, &page[i]))
 	}
 	return out, nil
+}
+
+// addLoginsQuery names each identity: PostgreSQL would answer a join by reading every login there is.
+var addLoginsQuery = func() string {
+	names := make([]string, listMost+1)
+	for i := range names {
+		names[i] = fmt.Sprintf("$%d", i+1)
+	}
+	return `SELECT identity_id, provider, subject FROM identity_logins WHERE identity_id IN (` + strings.Join(names, ", ") + `)`
+}()
+
+// addLogins reads the logins of up to a page of identities and one more.
+func (s *Service) addLogins(ctx context.Context, page []known) error {
+	if len(page) == 0 {
+		return nil
+	}
+	at, args := map[string]*known{}, make([]any, listMost+1)
+	for i := range args {
+		k := &page[min(i, len(page)-1)]
+		at[k.ID], args[i] = k, k.ID
+	}
+	type row struct {
+		ID string
+		heldLogin
+	}
+	rows, err := db.All[row](ctx, s.DB, addLoginsQuery, args...)
+	for _, r := range rows {
+		at[r.ID].logins = append(at[r.ID].logins, r.heldLogin)
+	}
+	return err
 }
 
 // DeleteIdentities implements the operation. Each identity is decided by its pool: those that the caller may not touch are
@@ -140,6 +162,9 @@ func (s *Service) DeleteIdentities(ctx context.Context, in *api.DeleteIdentities
 	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
 		for _, id := range allowed {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM identities WHERE id = $1`, id); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM identity_logins WHERE identity_id = $1`, id); err != nil {
 				return err
 			}
 		}

@@ -433,6 +433,56 @@ func TestEnhancedFlow(t *testing.T) {
 	})
 }
 
+// TestRolesOfOtherAccounts: a role of another account counts if its trust policy names the pool.
+func TestRolesOfOtherAccounts(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		pool, another := w.newPool(nil), w.newPool(nil)
+		key, err := w.iam.CreateAccount(ctx, "second")
+		check(t, err)
+		second := sdkiam.NewFromConfig(w.config(key.AccessKeyID, key.SecretAccessKey, ""))
+		trusting := func(name, condition string) (string, error) {
+			out, err := second.CreateRole(ctx, &sdkiam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+				"Principal":{"Federated":"cognito-identity.amazonaws.com"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":` + condition + `}]}`)})
+			if err != nil {
+				return "", err
+			}
+			return *out.Role.Arn, nil
+		}
+		ann := w.login(uuid())
+		id := w.getID(pool, ann)
+		open, err := w.nobody.GetOpenIdToken(ctx, &sdk.GetOpenIdTokenInput{IdentityId: &id, Logins: ann})
+		check(t, err)
+		const amr = `"ForAnyValue:StringLike":{"cognito-identity.amazonaws.com:amr":"authenticated"}`
+		const unpinned = "MalformedPolicyDocument: A condition block must be present for the Cognito provider"
+		for _, c := range []struct {
+			name, condition string
+			create          string // error
+			ok              bool
+		}{
+			{"Named", `{"StringEquals":{"cognito-identity.amazonaws.com:aud":"` + pool + `"},` + amr + `}`, "", true},
+			{"NamedTwice", `{"StringEquals":{"cognito-identity.amazonaws.com:aud":"` + pool + `","id.example.org/identity:aud":"` + pool + `"}}`, "", true},
+			{"Another", `{"StringEquals":{"cognito-identity.amazonaws.com:aud":"` + another + `"}}`, "", false},
+			{"AnotherByHost", `{"StringEquals":{"cognito-identity.amazonaws.com:aud":"` + pool + `","id.example.org/identity:aud":"` + another + `"}}`, "", false},
+			{"Unnamed", `{` + amr + `}`, unpinned, false},
+			{"NamedByHost", `{"StringEquals":{"id.example.org/identity:aud":"` + pool + `"}}`, unpinned, false},
+		} {
+			role, err := trusting(c.name, c.condition)
+			if wantError(t, err, c.create); err != nil {
+				continue
+			}
+			w.setRoles(pool, map[string]string{"authenticated": role}, nil)
+			got, err := w.roleOf(id, ann)
+			if (err == nil) != c.ok || c.ok && got != c.name {
+				t.Errorf("enhanced flow, %s: role %s, %v", c.name, got, err)
+			}
+			_, err = w.stsNobody.AssumeRoleWithWebIdentity(ctx, &sdksts.AssumeRoleWithWebIdentityInput{RoleArn: &role, RoleSessionName: aws.String("me"), WebIdentityToken: open.Token})
+			if (err == nil) != c.ok {
+				t.Errorf("basic flow, %s: %v", c.name, err)
+			}
+		}
+	})
+}
+
 func TestBasicFlow(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		pool := w.newPool(nil)
@@ -885,6 +935,7 @@ func (w *world) checkInvariants(t *testing.T) {
 	t.Helper()
 	for _, c := range []struct{ what, query string }{
 		{"logins of disabled identities", `SELECT COUNT(*) FROM identity_logins l JOIN identities i ON i.id = l.identity_id WHERE NOT i.enabled`},
+		{"logins of no identity", `SELECT COUNT(*) FROM identity_logins l LEFT JOIN identities i ON i.id = l.identity_id WHERE i.id IS NULL`},
 		{"logins of guests", `SELECT COUNT(*) FROM identity_logins l JOIN identities i ON i.id = l.identity_id WHERE NOT i.authenticated`},
 		{"logins in another pool than their identity", `SELECT COUNT(*) FROM identity_logins l JOIN identities i ON i.id = l.identity_id WHERE l.pool_id <> i.pool_id`},
 		{"disabled identities that are merged into none, or enabled ones into some", `SELECT COUNT(*) FROM identities WHERE enabled = (merged_into <> '')`},

@@ -1,6 +1,7 @@
 package identitypool
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -8,12 +9,20 @@ import (
 // its own hosts; here tokens are issued under the installation's own host, every spelling is accepted, and comparisons use
 // the canonical form: the id of the user pool.
 type names struct {
-	host string // public host, port and path: the public URL without its scheme
+	hosts   []string // public host, port and path: the public URLs without their schemes
+	issuers []string // of the tokens of this service under each public URL
 }
 
-func newNames(publicURL string) names {
-	return names{host: withoutScheme(publicURL)}
+func newNames(publicURLs ...string) names {
+	var n names
+	for _, u := range publicURLs {
+		n.hosts, n.issuers = append(n.hosts, withoutScheme(u)), append(n.issuers, issuer(u))
+	}
+	return n
 }
+
+// issuer is the iss of tokens of this service under a public URL.
+func issuer(publicURL string) string { return publicURL + "/identity" }
 
 func withoutScheme(url string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")
@@ -35,7 +44,10 @@ func (n names) userPool(spelling string) (id string, ok bool) {
 		return "", false
 	}
 	switch host {
-	case n.host, "cognito-idp." + region + ".amazonaws.com", "cognito-idp." + region + ".amazonaws.com.cn":
+	case "cognito-idp." + region + ".amazonaws.com", "cognito-idp." + region + ".amazonaws.com.cn":
+		return id, true
+	}
+	if slices.Contains(n.hosts, host) {
 		return id, true
 	}
 	return "", false
@@ -44,7 +56,7 @@ func (n names) userPool(spelling string) (id string, ok bool) {
 // isIdentityService reports whether a login key means this service itself, whose tokens are developer tokens.
 func (n names) isIdentityService(key string) bool {
 	key = withoutScheme(key)
-	if key == n.host+"/identity" || key == builtIn {
+	if host, ok := strings.CutSuffix(key, "/identity"); ok && slices.Contains(n.hosts, host) || key == builtIn {
 		return true
 	}
 	rest, ok := strings.CutPrefix(key, "cognito-identity.")

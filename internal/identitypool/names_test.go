@@ -6,7 +6,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	n := newNames("https://id.example.org:8443/auth")
+	n := newNames("https://id.example.org:8443/auth", "https://old.example.org")
 	for _, c := range []struct {
 		spelling string
 		userPool string
@@ -17,6 +17,9 @@ func TestNames(t *testing.T) {
 		{"https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Ab1", "us-east-1_Ab1", false},
 		{"id.example.org:8443/auth/us-east-1_Ab1", "us-east-1_Ab1", false},
 		{"http://id.example.org:8443/auth/us-east-1_Ab1", "us-east-1_Ab1", false},
+		{"old.example.org/us-east-1_Ab1", "us-east-1_Ab1", false},
+		{"old.example.org/identity", "", true},
+		{"old.example.org/auth/us-east-1_Ab1", "", false},
 		{"id.example.org:8443/us-east-1_Ab1", "", false},
 		{"id.example.org/auth/us-east-1_Ab1", "", false},
 		{"cognito-idp.eu-west-1.amazonaws.com/us-east-1_Ab1", "", false},

@@ -25,7 +25,11 @@ func (s *Service) Sweep(ctx context.Context) error {
 	for _, p := range pools {
 		for n := int64(purgedAtOnce); n == purgedAtOnce; {
 			err := s.DB.Tx(ctx, func(tx *db.Tx) error {
-				res, err := tx.ExecContext(ctx, `DELETE FROM identities WHERE id IN (SELECT id FROM identities WHERE pool_id = $1 ORDER BY id LIMIT $2)`, p.PoolID, purgedAtOnce)
+				const some = `(SELECT id FROM identities WHERE pool_id = $1 ORDER BY id LIMIT $2)`
+				if _, err := tx.ExecContext(ctx, `DELETE FROM identity_logins WHERE identity_id IN `+some, p.PoolID, purgedAtOnce); err != nil {
+					return err
+				}
+				res, err := tx.ExecContext(ctx, `DELETE FROM identities WHERE id IN `+some, p.PoolID, purgedAtOnce)
 				if err != nil {
 					return err
 				}

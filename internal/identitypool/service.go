@@ -47,7 +47,8 @@ type Config struct {
 	Upstreams  map[string]string // by identity pool: the URL of another STS, which gives the pool's credentials
 	Authorizer awsapi.Authorizer // asked for iam:PassRole, and for each of several identities
 	Region     string
-	PublicURL  string // without a trailing slash
+	PublicURL  string   // without a trailing slash
+	FormerURLs []string // public URLs of before: login keys and developers' tokens that name them are accepted
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -84,7 +85,7 @@ var _ api.Service = (*Service)(nil)
 func New(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
 		Config:   c,
-		names:    newNames(c.PublicURL),
+		names:    newNames(append([]string{c.PublicURL}, c.FormerURLs...)...),
 		pools:    db.NewCache[string, *pool](c.DB, "identity pools", 10_000),
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),

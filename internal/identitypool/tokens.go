@@ -69,7 +69,7 @@ func (s *Service) newKey(ctx context.Context) error {
 }
 
 // IssuerURL is the iss of the tokens.
-func (s *Service) IssuerURL() string { return s.PublicURL + "/identity" }
+func (s *Service) IssuerURL() string { return issuer(s.PublicURL) }
 
 // VerificationKeys returns the keys that the tokens are verified with.
 func (s *Service) VerificationKeys(context.Context) ([]token.PublicKey, error) {

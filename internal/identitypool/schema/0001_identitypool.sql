@@ -21,12 +21,13 @@ CREATE TABLE identities (
 ) WITHOUT ROWID;
 CREATE INDEX identities_pool ON identities (pool_id, id);
 
--- Who an identity is at a provider.
+-- Who an identity is at a provider. There are no foreign keys: at the serializable level of PostgreSQL their checks read
+-- where others write, and sign-ins would undo one another. Who deletes an identity deletes its logins.
 CREATE TABLE identity_logins (
 	pool_id     TEXT NOT NULL,
 	provider    TEXT NOT NULL,   -- canonical: a user pool's id, an IAM provider's ARN, a public login key, or developer:{name}
 	subject     TEXT NOT NULL,
-	identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
+	identity_id TEXT NOT NULL,
 	slot        TEXT NOT NULL,   -- '', or the subject of a developer login, of which an identity may have several
 	linked      INTEGER NOT NULL,
 	PRIMARY KEY (pool_id, provider, subject)
