@@ -145,7 +145,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	var err error
 	if s.sts, err = sts.New(sts.Service{
-		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuer: withoutScheme(s.identityIssuer()), Now: now,
+		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuer: withoutScheme(s.identityIssuer()), SAMLEndpoint: s.publicURL + "/saml", Now: now,
 		Remote:  &token.Remote{AllowedNetworks: cfg.privateNetworks(), AllowHTTP: cfg.loopback()},
 		Denials: s.denials,
 	}); err != nil {

@@ -97,11 +97,15 @@ func (s *Service) Revoke(ctx context.Context, subjects ...Subject) error {
 	})
 }
 
-// Sweep deletes revocations that no session is left for.
+// Sweep deletes revocations that no session is left for, and SAML assertions that have expired.
 func (s *Service) Sweep(ctx context.Context) error {
 	return s.DB.Tx(ctx, func(tx *db.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM sts_revocations WHERE expires < $1`, s.Now().Unix())
-		return err
+		for _, table := range []string{"sts_revocations", "sts_saml_assertions"} {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE expires < $1`, s.Now().Unix()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

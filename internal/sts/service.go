@@ -44,6 +44,8 @@ type Service struct {
 	// IdentityIssuer is the issuer of this server's identity pools without its scheme. Sessions of identity pools have
 	// their condition keys under this name too, beside cognito-identity.amazonaws.com.
 	IdentityIssuer string
+	// SAMLEndpoint is the address of this server that SAML responses may be sent to, beside that of AWS. Empty: AWS's alone.
+	SAMLEndpoint string
 	// Denials keeps why trust policies refused identities; nil: nothing is kept.
 	Denials *access.Denials
 	Now     func() time.Time

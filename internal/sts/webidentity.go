@@ -1,6 +1,7 @@
 package sts
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +118,7 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeR
 
 // externalIdentity is who an identity token speaks of.
 type externalIdentity struct {
+	action    string // if it is not sts:AssumeRoleWithWebIdentity
 	principal string // Federated principal of the trust policy, and aws:FederatedProvider
 	prefix    string // of condition keys
 	issuer    string // Provider in the answer
@@ -192,7 +194,7 @@ func (s *Service) trusts(ctx context.Context, role *iam.Principal, session strin
 			}
 		}
 	}
-	actions := []string{"sts:AssumeRoleWithWebIdentity"}
+	actions := []string{cmp.Or(id.action, "sts:AssumeRoleWithWebIdentity")}
 	if tagKeys(set, id.tags); len(id.tags) > 0 {
 		actions = append(actions, "sts:TagSession")
 	}

@@ -22,6 +22,7 @@ var Protocol = &awsapi.Protocol{
 // Service is every operation that is served.
 type Service interface {
 	AssumeRole(context.Context, *AssumeRoleRequest) (*AssumeRoleResponse, error)
+	AssumeRoleWithSAML(context.Context, *AssumeRoleWithSAMLRequest) (*AssumeRoleWithSAMLResponse, error)
 	AssumeRoleWithWebIdentity(context.Context, *AssumeRoleWithWebIdentityRequest) (*AssumeRoleWithWebIdentityResponse, error)
 	GetAccessKeyInfo(context.Context, *GetAccessKeyInfoRequest) (*GetAccessKeyInfoResponse, error)
 	GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
@@ -33,6 +34,7 @@ type Service interface {
 func Operations(s Service) []awsapi.Operation {
 	return []awsapi.Operation{
 		awsapi.Op("AssumeRole", "sts:AssumeRole", awsapi.Signed, s.AssumeRole),
+		awsapi.Op("AssumeRoleWithSAML", "sts:AssumeRoleWithSAML", awsapi.Open, s.AssumeRoleWithSAML),
 		awsapi.Op("AssumeRoleWithWebIdentity", "sts:AssumeRoleWithWebIdentity", awsapi.Open, s.AssumeRoleWithWebIdentity),
 		awsapi.Op("GetAccessKeyInfo", "sts:GetAccessKeyInfo", awsapi.Signed, s.GetAccessKeyInfo),
 		awsapi.Op("GetCallerIdentity", "sts:GetCallerIdentity", awsapi.Signed, s.GetCallerIdentity),

@@ -33,6 +33,32 @@ type AssumeRoleResponse struct {
 	SessionTokenSize        *int32           `json:"SessionTokenSize,omitzero"`
 }
 
+// AssumeRoleWithSAMLRequest is the shape AssumeRoleWithSAMLRequest.
+type AssumeRoleWithSAMLRequest struct {
+	RoleArn                 *string                `json:"RoleArn,omitzero"`                        // required
+	PrincipalArn            *string                `json:"PrincipalArn,omitzero"`                   // required
+	SAMLAssertion           *string                `json:"SAMLAssertion,omitzero" sensitive:"true"` // required
+	PolicyArns              []PolicyDescriptorType `json:"PolicyArns,omitzero"`
+	Policy                  *string                `json:"Policy,omitzero"`
+	DurationSeconds         *int32                 `json:"DurationSeconds,omitzero"`
+	MinimumSessionTokenSize *int32                 `json:"MinimumSessionTokenSize,omitzero"`
+}
+
+// AssumeRoleWithSAMLResponse is the shape AssumeRoleWithSAMLResponse.
+type AssumeRoleWithSAMLResponse struct {
+	Credentials             *Credentials     `json:"Credentials,omitzero"`
+	AssumedRoleUser         *AssumedRoleUser `json:"AssumedRoleUser,omitzero"`
+	PackedPolicySize        *int32           `json:"PackedPolicySize,omitzero"`
+	Subject                 *string          `json:"Subject,omitzero"`
+	SubjectType             *string          `json:"SubjectType,omitzero"`
+	Issuer                  *string          `json:"Issuer,omitzero"`
+	Audience                *string          `json:"Audience,omitzero"`
+	NameQualifier           *string          `json:"NameQualifier,omitzero"`
+	SourceIdentity          *string          `json:"SourceIdentity,omitzero"`
+	SessionTokenUtilization *int32           `json:"SessionTokenUtilization,omitzero"`
+	SessionTokenSize        *int32           `json:"SessionTokenSize,omitzero"`
+}
+
 // AssumeRoleWithWebIdentityRequest is the shape AssumeRoleWithWebIdentityRequest.
 type AssumeRoleWithWebIdentityRequest struct {
 	RoleArn                 *string                `json:"RoleArn,omitzero"`                           // required

@@ -10,6 +10,9 @@ import (
 func (x *AssumeRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AssumeRoleWithSAMLRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AssumeRoleWithWebIdentityRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -60,6 +63,23 @@ func (x *AssumeRoleRequest) validate(v *awsapi.Validator) {
 		x.ProvidedContexts[i].validate(v)
 		v.Leave()
 	}
+	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
+}
+
+func (x *AssumeRoleWithSAMLRequest) validate(v *awsapi.Validator) {
+	v.Required("RoleArn", x.RoleArn != nil, false)
+	v.String("RoleArn", x.RoleArn, &ruleArnType)
+	v.Required("PrincipalArn", x.PrincipalArn != nil, false)
+	v.String("PrincipalArn", x.PrincipalArn, &ruleArnType)
+	v.Required("SAMLAssertion", x.SAMLAssertion != nil, true)
+	v.String("SAMLAssertion", x.SAMLAssertion, &ruleSAMLAssertionType)
+	for i := range x.PolicyArns {
+		v.EnterElement("PolicyArns", i)
+		x.PolicyArns[i].validate(v)
+		v.Leave()
+	}
+	v.String("Policy", x.Policy, &ruleSessionPolicyDocumentType)
+	v.Int("DurationSeconds", x.DurationSeconds, &ruleRoleDurationSecondsType)
 	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
 }
 
@@ -131,6 +151,8 @@ func (x *Tag) validate(v *awsapi.Validator) {
 }
 
 var ruleProvidedContextsListType = awsapi.SizeRule{Min: 1, Max: 5}
+
+var ruleSAMLAssertionType = awsapi.StringRule{Min: 4, Max: 100000, Sensitive: true}
 
 var ruleAccessKeyIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.NewPattern(`[\w]*`, `[\w]*`)}
 

@@ -15,6 +15,14 @@ func (x *AssumeRoleRequest) Decode(r *awsapi.Request) {
 func (x *AssumeRoleResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *AssumeRoleWithSAMLRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *AssumeRoleWithSAMLResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *AssumeRoleWithWebIdentityRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -67,6 +75,16 @@ func (x *AssumeRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.TokenCode = q.Get("TokenCode").String()
 	x.SourceIdentity = q.Get("SourceIdentity").String()
 	x.ProvidedContexts = decodeProvidedContextsListType(q.Get("ProvidedContexts"))
+	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
+}
+
+func (x *AssumeRoleWithSAMLRequest) decodeQuery(q *awsapi.FormNode) {
+	x.RoleArn = q.Get("RoleArn").String()
+	x.PrincipalArn = q.Get("PrincipalArn").String()
+	x.SAMLAssertion = q.Get("SAMLAssertion").String()
+	x.PolicyArns = decodePolicyDescriptorListType(q.Get("PolicyArns"))
+	x.Policy = q.Get("Policy").String()
+	x.DurationSeconds = q.Get("DurationSeconds").Int()
 	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
 }
 
@@ -178,6 +196,28 @@ func (x *AssumeRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Close("AssumedRoleUser")
 	}
 	e.Int("PackedPolicySize", x.PackedPolicySize)
+	e.String("SourceIdentity", x.SourceIdentity)
+	e.Int("SessionTokenUtilization", x.SessionTokenUtilization)
+	e.Int("SessionTokenSize", x.SessionTokenSize)
+}
+
+func (x *AssumeRoleWithSAMLResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Credentials != nil {
+		e.Open("Credentials")
+		x.Credentials.encodeXML(e)
+		e.Close("Credentials")
+	}
+	if x.AssumedRoleUser != nil {
+		e.Open("AssumedRoleUser")
+		x.AssumedRoleUser.encodeXML(e)
+		e.Close("AssumedRoleUser")
+	}
+	e.Int("PackedPolicySize", x.PackedPolicySize)
+	e.String("Subject", x.Subject)
+	e.String("SubjectType", x.SubjectType)
+	e.String("Issuer", x.Issuer)
+	e.String("Audience", x.Audience)
+	e.String("NameQualifier", x.NameQualifier)
 	e.String("SourceIdentity", x.SourceIdentity)
 	e.Int("SessionTokenUtilization", x.SessionTokenUtilization)
 	e.Int("SessionTokenSize", x.SessionTokenSize)
