@@ -48,6 +48,18 @@ type Config struct {
 	// SMTPTLS is how the mail server is spoken to: starttls (required; the default), tls (from the first byte), or none
 	// (the default and only allowed for a server on this machine).
 	SMTPTLS string
+	// SMS is where text messages go: the URL of a webhook, which gets POST of {"to","body"}, or sns:URL of an SNS API, which
+	// gets Publish. Plain http:// only on this machine. Empty: messages are kept, `usher inbox` prints them.
+	SMS string
+	// SMSCredentialsFile holds what authenticates there: a token, sent to the webhook as Authorization: Bearer, or
+	// `access-key-id:secret` for SNS, which without the file takes the environment variables of the AWS SDKs.
+	SMSCredentialsFile string
+	// Lambda is the URL of the Lambda API that runs the triggers of user pools, such as
+	// https://lambda.eu-central-1.amazonaws.com. Plain http:// only on this machine. Empty: LambdaConfig is refused.
+	Lambda string
+	// LambdaCredentialsFile holds `access-key-id:secret` for it; without one the environment variables of the AWS SDKs are
+	// taken. Whoever may configure a user pool may have any function invoked that these credentials may invoke.
+	LambdaCredentialsFile string
 	// S3Upstream is the URL of the S3-compatible store behind the gateway. Empty: the local store usher-s3 in DATA/s3.
 	S3Upstream string
 	// S3CredentialsFile holds `access-key-id:secret` for the store behind the gateway.
@@ -87,6 +99,10 @@ func (c *Config) settings() []setting {
 		{"smtp-user", "USHER_SMTP_USER", "user name at the mail server", &c.SMTPUser, nil},
 		{"smtp-password-file", "USHER_SMTP_PASSWORD_FILE", "file with the password at the mail server", &c.SMTPPasswordFile, nil},
 		{"smtp-tls", "USHER_SMTP_TLS", "starttls, tls or none (default starttls; none for a mail server on this machine, and only there)", &c.SMTPTLS, nil},
+		{"sms", "USHER_SMS", "where SMS go: URL of a webhook (POST of {\"to\",\"body\"}) or sns:URL of an SNS API; without one messages are kept for `usher inbox`", &c.SMS, nil},
+		{"sms-credentials-file", "USHER_SMS_CREDENTIALS_FILE", "file with the webhook's bearer token, or access-key-id:secret for SNS (default: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)", &c.SMSCredentialsFile, nil},
+		{"lambda", "USHER_LAMBDA", "URL of the Lambda API that runs the triggers of user pools; without one triggers are refused", &c.Lambda, nil},
+		{"lambda-credentials-file", "USHER_LAMBDA_CREDENTIALS_FILE", "file with access-key-id:secret for the Lambda API (default: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)", &c.LambdaCredentialsFile, nil},
 		{"s3-upstream", "USHER_S3_UPSTREAM", "URL of the S3-compatible store behind the gateway (default: the local store usher-s3 in DATA/s3)", &c.S3Upstream, nil},
 		{"s3-credentials-file", "USHER_S3_CREDENTIALS_FILE", "file with access-key-id:secret for that store", &c.S3CredentialsFile, nil},
 		{"s3-region", "USHER_S3_REGION", "region to sign with for that store (default: the region)", &c.S3Region, nil},
@@ -244,6 +260,17 @@ func (c *Config) Complete() error {
 			return fmt.Errorf("--smtp-tls %q: want starttls, tls or none", c.SMTPTLS)
 		case c.SMTPTLS == "none" && !isLoopbackHost(host):
 			return errors.New("--smtp-tls none: codes would cross the network in clear; only for a mail server on this machine")
+		}
+	}
+	if c.SMS != "" {
+		sms, _ := c.snsEndpoint()
+		if err := checkOutbound("sms", sms); err != nil {
+			return err
+		}
+	}
+	if c.Lambda != "" {
+		if err := checkOutbound("lambda", c.Lambda); err != nil {
+			return err
 		}
 	}
 	if c.S3Upstream != "" && c.S3CredentialsFile == "" {

@@ -56,6 +56,11 @@ func TestRefusedSettings(t *testing.T) {
 		{"public URL with a query", "want http(s)://host", "--public-url https://id.example.org/?a", ""},
 		{"mail in clear across the network", "cross the network in clear", "--smtp mail.example.org:25 --smtp-tls none", ""},
 		{"mail with unknown TLS", "want starttls", "--smtp mail.example.org:25 --smtp-tls maybe", ""},
+		{"SMS in clear across the network", "cross the network in clear", "--sms http://sms.example.org/send", ""},
+		{"SMS to SNS in clear", "cross the network in clear", "--sms sns:http://sns.eu-west-1.amazonaws.com", ""},
+		{"SMS to no URL", "want http(s)://host", "--sms sms.example.org", ""},
+		{"Lambda in clear across the network", "cross the network in clear", "--lambda http://lambda.example.org", ""},
+		{"Lambda at no URL", "want http(s)://host", "--lambda lambda.example.org:443", ""},
 		{"upstream without keys", "needs --s3-credentials-file", "--s3-upstream https://s3.example.org", ""},
 	} {
 		_, err := load(t, strings.Fields(c.flags), nil, c.file)
@@ -80,5 +85,52 @@ func TestVariables(t *testing.T) {
 		if want := "USHER_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_")); s.env != want {
 			t.Errorf("the variable of --%s is %s, want %s", s.name, s.env, want)
 		}
+	}
+}
+
+func TestOutbound(t *testing.T) {
+	for _, flags := range []string{"--sms https://sms.example.org/send?key=x", "--sms http://127.0.0.1:1/", "--sms sns:https://sns.eu-west-1.amazonaws.com",
+		"--lambda https://lambda.eu-west-1.amazonaws.com", "--lambda http://localhost:3001/"} {
+		if _, err := load(t, strings.Fields(flags), nil, ""); err != nil {
+			t.Errorf("%s: %v", flags, err)
+		}
+	}
+	for endpoint, want := range map[string]string{"https://sns.eu-west-1.amazonaws.com": "eu-west-1", "https://sns.example.org": "us-east-1", "http://127.0.0.1:4100": "us-east-1"} {
+		if got := snsRegion(endpoint, "us-east-1"); got != want {
+			t.Errorf("region of %s: %s", endpoint, got)
+		}
+	}
+}
+
+func TestAWSCredentials(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_SESSION_TOKEN", "")
+	if _, err := awsCredentials("lambda", ""); err == nil || !strings.Contains(err.Error(), "--lambda-credentials-file") {
+		t.Errorf("none: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "key")
+	for text, want := range map[string]string{"AKIA:secret\n": "AKIA secret ", "AKIA:sec/ret+:token": "AKIA sec/ret+ token", "AKIA": "", "": "", ":": ""} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if p, err := awsCredentials("lambda", file); err == nil {
+			c, _ := p.Retrieve(t.Context())
+			got = c.AccessKeyID + " " + c.SecretAccessKey + " " + c.SessionToken
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "ASIA")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "s")
+	t.Setenv("AWS_SESSION_TOKEN", "t")
+	p, err := awsCredentials("lambda", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := p.Retrieve(t.Context()); c.AccessKeyID != "ASIA" || c.SessionToken != "t" {
+		t.Errorf("from the environment: %+v", c)
 	}
 }

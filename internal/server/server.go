@@ -130,6 +130,13 @@ func (s *Server) wire(ctx context.Context) error {
 		}
 		outbox.Email = mail
 	}
+	if cfg.SMS != "" {
+		sms, err := s.sms()
+		if err != nil {
+			return err
+		}
+		outbox.SMS = sms
+	}
 	s.outbox = notify.New(outbox)
 	s.denials = access.NewDenials()
 	srp.Warm()
@@ -153,8 +160,12 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now, Resources: bucketPolicies{s}, Denials: s.denials})
 
+	triggers, err := s.triggers()
+	if err != nil {
+		return err
+	}
 	s.users = userpool.New(userpool.Service{
-		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
+		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Region: cfg.Region,
@@ -380,6 +391,8 @@ func (s *Server) greet(out io.Writer) {
 			where += " or " + s.publicURL + "/_usher/inbox"
 		}
 		fmt.Fprintf(out, "  no mail server: codes and invitations are kept for %s\n", where)
+	} else if s.cfg.SMS == "" {
+		fmt.Fprintf(out, "  no SMS sender: text messages are kept for `usher inbox`\n")
 	}
 	fmt.Fprintf(out, "  try          eval \"$(usher env)\"; aws sts get-caller-identity    or    usher demo\n")
 }

@@ -18,7 +18,7 @@ import (
 
 // InitiateAuth begins a sign-in, or refreshes one.
 func (s *Service) InitiateAuth(ctx context.Context, in *cognitoidp.InitiateAuthRequest) (*cognitoidp.InitiateAuthResponse, error) {
-	a := signIn{Service: s, flow: *in.AuthFlow, params: in.AuthParameters}
+	a := signIn{Service: s, flow: *in.AuthFlow, params: in.AuthParameters, validation: in.ClientMetadata}
 	out, err := a.initiate(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func (s *Service) InitiateAuth(ctx context.Context, in *cognitoidp.InitiateAuthR
 
 // AdminInitiateAuth is InitiateAuth by an administrator, who may also use the password flows of servers.
 func (s *Service) AdminInitiateAuth(ctx context.Context, in *cognitoidp.AdminInitiateAuthRequest) (*cognitoidp.AdminInitiateAuthResponse, error) {
-	a := signIn{Service: s, admin: *in.UserPoolId, flow: *in.AuthFlow, params: in.AuthParameters}
+	a := signIn{Service: s, admin: *in.UserPoolId, flow: *in.AuthFlow, params: in.AuthParameters, validation: in.ClientMetadata}
 	out, err := a.initiate(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (s *Service) AdminInitiateAuth(ctx context.Context, in *cognitoidp.AdminIni
 
 // RespondToAuthChallenge goes on with a sign-in.
 func (s *Service) RespondToAuthChallenge(ctx context.Context, in *cognitoidp.RespondToAuthChallengeRequest) (*cognitoidp.RespondToAuthChallengeResponse, error) {
-	a := signIn{Service: s, params: in.ChallengeResponses}
+	a := signIn{Service: s, params: in.ChallengeResponses, metadata: in.ClientMetadata}
 	out, err := a.respond(ctx, *in.ClientId, *in.ChallengeName, in.Session)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (s *Service) RespondToAuthChallenge(ctx context.Context, in *cognitoidp.Res
 
 // AdminRespondToAuthChallenge goes on with a sign-in for an administrator.
 func (s *Service) AdminRespondToAuthChallenge(ctx context.Context, in *cognitoidp.AdminRespondToAuthChallengeRequest) (*cognitoidp.AdminRespondToAuthChallengeResponse, error) {
-	a := signIn{Service: s, admin: *in.UserPoolId, params: in.ChallengeResponses}
+	a := signIn{Service: s, admin: *in.UserPoolId, params: in.ChallengeResponses, metadata: in.ClientMetadata}
 	out, err := a.respond(ctx, *in.ClientId, *in.ChallengeName, in.Session)
 	if err != nil {
 		return nil, err
@@ -64,6 +64,9 @@ type signIn struct {
 	params map[string]string // AuthParameters or ChallengeResponses
 	flow   string            // AuthFlow that began the sign-in
 
+	// ClientMetadata, for triggers: of InitiateAuth, which only few are told, and of RespondToAuthChallenge.
+	validation, metadata map[string]string
+
 	pool   *pool
 	client *client
 	event  string // event_id
@@ -71,6 +74,8 @@ type signIn struct {
 	// From the primary factor on:
 	user     *user // whose sign-in it is, or an invented user
 	failures int64 // of his that count
+
+	custom string // key of the sign-in by custom challenges that a proof of the password is part of
 }
 
 // outcome is what a step leads to: a challenge or tokens.
@@ -114,7 +119,7 @@ func (a *signIn) initiate(ctx context.Context, clientID string) (*outcome, error
 	case cognitoidp.AuthFlowTypeRefreshTokenAuth, cognitoidp.AuthFlowTypeRefreshToken:
 		return a.refresh(ctx)
 	case cognitoidp.AuthFlowTypeCustomAuth:
-		return nil, errNoCustomAuth
+		return a.startCustom(ctx)
 	}
 	return nil, errFlowNotEnabled
 }
@@ -141,6 +146,8 @@ func (a *signIn) respond(ctx context.Context, clientID, challenge string, sessio
 	switch challenge {
 	case cognitoidp.ChallengeNameTypeNewPasswordRequired:
 		return a.answerNewPassword(ctx, st)
+	case cognitoidp.ChallengeNameTypeCustomChallenge:
+		return a.answerCustom(ctx, st)
 	}
 	return nil, errSession
 }
@@ -317,7 +324,11 @@ func (a *signIn) complete(ctx context.Context) (*outcome, error) {
 
 // challengeSession seals the state that the answer to challenge will need.
 func (a *signIn) challengeSession(challenge string) string {
-	return a.sealSession(a.pool, a.client, session{Challenge: challenge, Flow: a.flow, Sub: a.user.Sub, Event: a.event, Password: a.user.PasswordSet})
+	return a.sealSession(a.pool, a.client, a.newSession(challenge))
+}
+
+func (a *signIn) newSession(challenge string) session {
+	return a.Service.newSession(a.client, session{Challenge: challenge, Flow: a.flow, Sub: a.user.Sub, Event: a.event, Password: a.user.PasswordSet})
 }
 
 // resume takes up the sign-in that st is the session of: the user must still be there, enabled, have the password that was

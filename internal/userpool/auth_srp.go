@@ -40,7 +40,7 @@ func (a *signIn) passwordVerifier(publicA string) (*outcome, error) {
 	return &outcome{challenge: cognitoidp.ChallengeNameTypePasswordVerifier, params: map[string]string{
 		"SALT":            srp.SaltHex(salt),
 		"SRP_B":           challenge.PublicB,
-		"SECRET_BLOCK":    a.sealSecretBlock(a.pool, a.client, secretBlock{Flow: a.flow, Sub: u.Sub, Known: !u.invented(), Proof: challenge.State()}),
+		"SECRET_BLOCK":    a.sealSecretBlock(a.pool, a.client, secretBlock{Flow: a.flow, Sub: u.Sub, Known: !u.invented(), Proof: challenge.State(), Custom: a.custom}),
 		"USERNAME":        u.Username,
 		"USER_ID_FOR_SRP": u.Username,
 	}}, nil
@@ -62,6 +62,9 @@ func (a *signIn) finishSRP(ctx context.Context) (*outcome, error) {
 	}
 	if err := a.proveSRP(ctx, answer[0], block, srp.Answer{SecretBlock: raw, Signature: answer[2], Timestamp: answer[3]}); err != nil {
 		return nil, err
+	}
+	if block.Custom != "" {
+		return a.customPasswordProven(ctx, block.Custom)
 	}
 	return a.proceed(ctx)
 }

@@ -50,6 +50,7 @@ var (
 	errRefreshExpired     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has expired")
 	errRefreshRevoked     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has been revoked")
 	errFlowNotEnabled     = cognitoidp.ErrInvalidParameter.Msg("Auth flow not enabled for this client")
+	errLambdaOutput       = cognitoidp.ErrInvalidLambdaResponse.Msg("Unrecognizable lambda output")
 	errNoCustomAuth       = cognitoidp.ErrInvalidParameter.Msg("Custom auth lambda trigger is not configured for the user pool.")
 )
 

@@ -63,6 +63,12 @@ func (p *pool) name() string {
 	return name
 }
 
+// region returns the region in the pool's id.
+func (p *pool) region() string {
+	region, _, _ := strings.Cut(p.ID, "_")
+	return region
+}
+
 // caseSensitive reports whether usernames and aliases that differ in case are different.
 func (p *pool) caseSensitive() bool {
 	c := p.Settings.UsernameConfiguration

@@ -144,7 +144,6 @@ func TestPoolSettings(t *testing.T) {
 		{"MFA enforced", in{MfaConfiguration: new("ON")}, "InvalidParameterException", "MfaConfiguration ON is not available"},
 		{"MFA without SMS", in{MfaConfiguration: new("OPTIONAL")}, "InvalidParameterException", "SMS configuration and Auto verification for phone_number are required"},
 		{"MFA optional", in{MfaConfiguration: new("OPTIONAL"), SmsConfiguration: &cognitoidp.SmsConfigurationType{SnsCallerArn: new("arn:aws:iam::123456789012:role/sms")}}, "", ""},
-		{"triggers", in{LambdaConfig: &cognitoidp.LambdaConfigType{PreSignUp: new("arn:aws:lambda:eu-central-1:123456789012:function:f")}}, "InvalidParameterException", "LambdaConfig is not available"},
 		{"no triggers", in{LambdaConfig: &cognitoidp.LambdaConfigType{}}, "", ""},
 		{"threat protection", in{UserPoolAddOns: &cognitoidp.UserPoolAddOnsType{AdvancedSecurityMode: new("ENFORCED")}}, "InvalidParameterException", "AdvancedSecurityMode ENFORCED is not available"},
 		{"audit", in{UserPoolAddOns: &cognitoidp.UserPoolAddOnsType{AdvancedSecurityMode: new("AUDIT")}}, "InvalidParameterException", "not available"},

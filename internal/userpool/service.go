@@ -12,6 +12,7 @@ import (
 	"usher/internal/notify"
 	"usher/internal/seal"
 	"usher/internal/token"
+	"usher/internal/trigger"
 )
 
 // Schema holds the migrations of the service's tables.
@@ -27,8 +28,9 @@ type Service struct {
 	Seal      *seal.Keyring
 	Signer    *token.Signer
 	Outbox    Outbox
-	Region    string // of the pools that are created
-	PublicURL string // base of the issuers, without a slash at the end
+	Triggers  *trigger.Invoker // nil: pools cannot have triggers
+	Region    string           // of the pools that are created
+	PublicURL string           // base of the issuers, without a slash at the end
 	Now       func() time.Time
 	Log       *slog.Logger
 

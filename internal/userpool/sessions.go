@@ -32,6 +32,7 @@ type session struct {
 const (
 	boxSession     = "userpool session"
 	boxSecretBlock = "userpool secret block"
+	boxCustom      = "userpool custom sign-in"
 	boxRefresh     = "userpool refresh token"
 	boxKey         = "userpool key"
 )
@@ -41,10 +42,18 @@ const (
 	sessionVersion = 1
 )
 
-// sealSession returns st as the Session of a challenge for client c of pool p, good for the client's AuthSessionValidity.
-func (s *Service) sealSession(p *pool, c *client, st session) string {
+// newSession gives st an id and its time.
+func (s *Service) newSession(c *client, st session) session {
 	rand.Read(st.ID[:])
 	st.Expires = s.Now().Add(c.SessionLife).UnixMicro()
+	return st
+}
+
+// sealSession returns st as the Session of a challenge for client c of pool p, good for the client's AuthSessionValidity.
+func (s *Service) sealSession(p *pool, c *client, st session) string {
+	if st.Expires == 0 {
+		st = s.newSession(c, st)
+	}
 	var w packer
 	w.bytes(st.ID[:])
 	w.text(st.Challenge)
@@ -101,10 +110,11 @@ type secretBlock struct {
 	Sub     string // of the user, or the invented one of an unknown name
 	Known   bool   // the user existed when the proof began
 	Proof   []byte // of package srp: A, b and B
+	Custom  string // key of the sign-in by custom challenges that the proof is part of
 	Expires int64  // µs
 }
 
-const secretBlockVersion = 1
+const secretBlockVersion = 2
 
 func (s *Service) sealSecretBlock(p *pool, c *client, b secretBlock) string {
 	rand.Read(b.ID[:])
@@ -115,6 +125,7 @@ func (s *Service) sealSecretBlock(p *pool, c *client, b secretBlock) string {
 	w.text(b.Sub)
 	w.flag(b.Known)
 	w.bytes(b.Proof)
+	w.text(b.Custom)
 	w.number(b.Expires)
 	return base64.StdEncoding.EncodeToString(s.Seal.Box(boxSecretBlock).Seal(w, s.auth.used.bind(boundTo(secretBlockVersion, p.ID, c.ID))))
 }
@@ -131,7 +142,7 @@ func (s *Service) openSecretBlock(p *pool, c *client, text string) (b secretBloc
 	}
 	r := unpacker{rest: plain}
 	copy(b.ID[:], r.bytes())
-	b.Flow, b.Sub, b.Known, b.Proof, b.Expires = r.text(), r.text(), r.flag(), r.bytes(), r.number()
+	b.Flow, b.Sub, b.Known, b.Proof, b.Custom, b.Expires = r.text(), r.text(), r.flag(), r.bytes(), r.text(), r.number()
 	if !r.done() {
 		return b, nil, errSession
 	}

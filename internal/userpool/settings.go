@@ -16,7 +16,7 @@ func poolSettings(in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UserPoolTyp
 	s := &cognitoidp.UserPoolType{
 		Name:                     in.PoolName,
 		DeletionProtection:       or(in.DeletionProtection, cognitoidp.DeletionProtectionTypeInactive),
-		LambdaConfig:             &cognitoidp.LambdaConfigType{},
+		LambdaConfig:             or(in.LambdaConfig, cognitoidp.LambdaConfigType{}),
 		AutoVerifiedAttributes:   set(in.AutoVerifiedAttributes),
 		SmsAuthenticationMessage: in.SmsAuthenticationMessage,
 		MfaConfiguration:         or(in.MfaConfiguration, cognitoidp.UserPoolMfaTypeOff),
@@ -48,8 +48,6 @@ func refuseUnavailable(in *cognitoidp.UpdateUserPoolRequest) error {
 	switch {
 	case deref(in.MfaConfiguration) == cognitoidp.UserPoolMfaTypeOn:
 		return errNotAvailable("MfaConfiguration ON")
-	case deref(in.LambdaConfig) != cognitoidp.LambdaConfigType{}:
-		return errNotAvailable("LambdaConfig")
 	case in.UserPoolAddOns != nil && deref(in.UserPoolAddOns.AdvancedSecurityMode) != cognitoidp.AdvancedSecurityModeTypeOff:
 		return errNotAvailable("AdvancedSecurityMode " + deref(in.UserPoolAddOns.AdvancedSecurityMode))
 	case in.KeyConfiguration != nil && deref(in.KeyConfiguration.KeyType) == cognitoidp.EncryptionKeyTypeCustomerManagedKey:

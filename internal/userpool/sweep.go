@@ -16,6 +16,7 @@ var expiring = []struct{ table, key string }{
 	{"token_revocations", "pool_id, origin_jti"},
 	{"refresh_rotations", "pool_id, origin_jti"},
 	{"used_sessions", "id"},
+	{"custom_sign_ins", "id"},
 }
 
 // remains are the tables that hold rows of a deleted pool, with their keys.

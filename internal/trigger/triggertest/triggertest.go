@@ -103,13 +103,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name = strings.TrimPrefix(name, ARN(""))
-	var event map[string]any
-	if err := json.Unmarshal(body, &event); err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidRequestContentException", err.Error())
-		return
+	var event, kept map[string]any // the function may change its event
+	for _, e := range []*map[string]any{&event, &kept} {
+		if err := json.Unmarshal(body, e); err != nil {
+			refuse(w, http.StatusBadRequest, "InvalidRequestContentException", err.Error())
+			return
+		}
 	}
 	s.mu.Lock()
-	s.events = append(s.events, event)
+	s.events = append(s.events, kept)
 	f, raw := s.functions[name], s.raw[name]
 	s.mu.Unlock()
 	switch {
