@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"usher/internal/access"
+	"usher/internal/sigv4"
 )
 
 // readMost is how long the small body of an AWS API request may take to arrive. Objects have no such limit.
@@ -54,7 +55,7 @@ func (s *Server) isAWS(r *http.Request) bool {
 	if r.Header.Get("X-Amz-Target") != "" {
 		return true
 	}
-	if service := scopeService(r); service != "" {
+	if service, _, ok := sigv4.Scope(r); ok {
 		return service != "s3"
 	}
 	path := r.URL.Path
@@ -70,21 +71,4 @@ func (s *Server) isAWS(r *http.Request) bool {
 	default:
 		return strings.Contains(r.URL.RawQuery, "Action=")
 	}
-}
-
-// scopeService returns the service in the credential scope, "AKID/date/region/service/aws4_request", "" without one.
-func scopeService(r *http.Request) string {
-	credential := ""
-	if auth := r.Header.Get("Authorization"); auth != "" {
-		if _, after, ok := strings.Cut(auth, "Credential="); ok {
-			credential, _, _ = strings.Cut(after, ",")
-		}
-	} else if strings.Contains(r.URL.RawQuery, "X-Amz-Credential=") {
-		credential = r.URL.Query().Get("X-Amz-Credential")
-	}
-	parts := strings.Split(strings.TrimSpace(credential), "/")
-	if len(parts) != 5 {
-		return ""
-	}
-	return parts[3]
 }
