@@ -84,6 +84,10 @@ func (a *signIn) answerNewPassword(ctx context.Context, st session) (*outcome, e
 			}
 		}
 		for name, value := range values {
+			if value == "" {
+				u.remove(name)
+				continue
+			}
 			if (name == attrEmail || name == attrPhone) && value != u.attributes()[name] {
 				u.set(name+"_verified", "false")
 			}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 	"github.com/aws/smithy-go"
@@ -82,9 +83,14 @@ func newTestServer(tb testing.TB, d *db.DB) *testServer {
 	return ts
 }
 
-// client returns an SDK client that signs for an account.
+// client returns an SDK client that signs for an account. It tries again when a connection breaks, as by default, but not
+// for errors that were answered. It may close the body of a request while net/http still looks for its end, which on a busy
+// machine breaks the connection under a long answer.
 func (ts *testServer) client(account string) *cip.Client {
-	return cip.New(cip.Options{Region: "eu-central-1", BaseEndpoint: aws.String(ts.url), RetryMaxAttempts: 1,
+	again := retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+	})
+	return cip.New(cip.Options{Region: "eu-central-1", BaseEndpoint: aws.String(ts.url), Retryer: again,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "secret"}, nil
 		})})
