@@ -122,6 +122,15 @@ func PrincipalOf(ctx context.Context) *Principal {
 	return nil
 }
 
+// RegionOf returns the region that the request which ctx belongs to was signed for; empty if it is not signed.
+func RegionOf(ctx context.Context) string {
+	caller, _ := awsapi.CallerFrom(ctx)
+	if s, ok := caller.Session.(*signed); ok {
+		return s.request.region
+	}
+	return ""
+}
+
 type requestKey struct{}
 
 // WithRequest returns a context that knows what a request tells about itself, for the trust policies of operations that

@@ -42,7 +42,7 @@ func (s *Service) providerName(text string) (name string, err error) {
 		return "", invalid
 	}
 	name = strings.TrimPrefix(text, u.Scheme+"://")
-	if builtinProviders[name] || s.ReservedIssuer != nil && s.ReservedIssuer(text) {
+	if builtinProviders[name] || s.isOutbound(text) || s.ReservedIssuer != nil && s.ReservedIssuer(text) {
 		return "", iam.ErrInvalidInput.Msg("The provider %s is built in and needs no OpenID Connect provider.", text)
 	}
 	return name, nil

@@ -41,6 +41,9 @@ type Service struct {
 	// ReservedIssuer, if set, reports issuers that are built in and cannot be registered as OIDC providers: this
 	// server's own identity pools. The URL has its scheme.
 	ReservedIssuer func(url string) bool
+	// OutboundURL is what the issuers of outbound federation have in common, such as https://usher.example.com/sts; each adds
+	// a slash and its id. Empty: accounts cannot be issuers.
+	OutboundURL string
 
 	keys          *db.Cache[string, *AccessKey]
 	principals    *db.Cache[string, *Principal]
@@ -48,6 +51,8 @@ type Service struct {
 	roles         *db.Cache[string, string]
 	providers     *db.Cache[string, []OIDCProvider]
 	samlProviders *db.Cache[string, *SAMLProvider]
+	issuers       *db.Cache[string, OutboundIssuer]
+	outboundKeys  *db.Cache[struct{}, []OutboundKey]
 	used          *usage
 }
 
@@ -59,6 +64,8 @@ func New(s Service) *Service {
 	s.roles = db.NewCache[string, string](s.DB, "iam roles", 20_000)
 	s.providers = db.NewCache[string, []OIDCProvider](s.DB, "iam oidc providers", 10_000)
 	s.samlProviders = db.NewCache[string, *SAMLProvider](s.DB, "iam saml providers", 10_000)
+	s.issuers = db.NewCache[string, OutboundIssuer](s.DB, "iam outbound issuers", 10_000)
+	s.outboundKeys = db.NewCache[struct{}, []OutboundKey](s.DB, "iam outbound keys", 1)
 	s.used = &usage{pending: map[string]lastUse{}}
 	return &s
 }

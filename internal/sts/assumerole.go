@@ -36,6 +36,8 @@ func (s *Service) Targets(ctx context.Context, op string, in any) ([]awsapi.Targ
 		return s.assumeRoleTargets(ctx, p, in)
 	case *sts.GetFederationTokenRequest:
 		return federationTargets(p, in)
+	case *sts.GetWebIdentityTokenRequest:
+		return outboundTargets(in)
 	}
 	return []awsapi.Target{{Resource: "*"}}, nil
 }

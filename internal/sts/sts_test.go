@@ -90,11 +90,14 @@ func node(t testing.TB, d *db.DB, ring *seal.Keyring) *world {
 			{Name: "sts", Protocol: apists.Protocol, Operations: apists.Operations(w.sts), Targets: w.sts.Targets},
 		},
 	}
-	web := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	mux.Handle("/sts/", w.sts.Discovery("/sts/"))
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		server.ServeHTTP(rw, r.WithContext(access.WithRequest(r.Context(), r)))
-	}))
+	})
+	web := httptest.NewServer(mux)
 	t.Cleanup(web.Close)
-	w.url = web.URL
+	w.url, w.iam.OutboundURL = web.URL, web.URL+"/sts"
 	return w
 }
 

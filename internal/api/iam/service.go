@@ -58,7 +58,9 @@ type Service interface {
 	DetachGroupPolicy(context.Context, *DetachGroupPolicyRequest) error
 	DetachRolePolicy(context.Context, *DetachRolePolicyRequest) error
 	DetachUserPolicy(context.Context, *DetachUserPolicyRequest) error
+	DisableOutboundWebIdentityFederation(context.Context, *DisableOutboundWebIdentityFederationRequest) error
 	EnableMFADevice(context.Context, *EnableMFADeviceRequest) error
+	EnableOutboundWebIdentityFederation(context.Context, *EnableOutboundWebIdentityFederationRequest) (*EnableOutboundWebIdentityFederationResponse, error)
 	GenerateCredentialReport(context.Context, *GenerateCredentialReportRequest) (*GenerateCredentialReportResponse, error)
 	GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error)
 	GetAccountAuthorizationDetails(context.Context, *GetAccountAuthorizationDetailsRequest) (*GetAccountAuthorizationDetailsResponse, error)
@@ -72,6 +74,7 @@ type Service interface {
 	GetLoginProfile(context.Context, *GetLoginProfileRequest) (*GetLoginProfileResponse, error)
 	GetMFADevice(context.Context, *GetMFADeviceRequest) (*GetMFADeviceResponse, error)
 	GetOpenIDConnectProvider(context.Context, *GetOpenIDConnectProviderRequest) (*GetOpenIDConnectProviderResponse, error)
+	GetOutboundWebIdentityFederationInfo(context.Context, *GetOutboundWebIdentityFederationInfoRequest) (*GetOutboundWebIdentityFederationInfoResponse, error)
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
 	GetPolicyVersion(context.Context, *GetPolicyVersionRequest) (*GetPolicyVersionResponse, error)
 	GetRole(context.Context, *GetRoleRequest) (*GetRoleResponse, error)
@@ -181,7 +184,9 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DetachGroupPolicy", "iam:DetachGroupPolicy", awsapi.Signed, s.DetachGroupPolicy),
 		awsapi.OpNoOutput("DetachRolePolicy", "iam:DetachRolePolicy", awsapi.Signed, s.DetachRolePolicy),
 		awsapi.OpNoOutput("DetachUserPolicy", "iam:DetachUserPolicy", awsapi.Signed, s.DetachUserPolicy),
+		awsapi.OpNoOutput("DisableOutboundWebIdentityFederation", "iam:DisableOutboundWebIdentityFederation", awsapi.Signed, s.DisableOutboundWebIdentityFederation),
 		awsapi.OpNoOutput("EnableMFADevice", "iam:EnableMFADevice", awsapi.Signed, s.EnableMFADevice),
+		awsapi.Op("EnableOutboundWebIdentityFederation", "iam:EnableOutboundWebIdentityFederation", awsapi.Signed, s.EnableOutboundWebIdentityFederation),
 		awsapi.Op("GenerateCredentialReport", "iam:GenerateCredentialReport", awsapi.Signed, s.GenerateCredentialReport),
 		awsapi.Op("GetAccessKeyLastUsed", "iam:GetAccessKeyLastUsed", awsapi.Signed, s.GetAccessKeyLastUsed),
 		awsapi.Op("GetAccountAuthorizationDetails", "iam:GetAccountAuthorizationDetails", awsapi.Signed, s.GetAccountAuthorizationDetails),
@@ -195,6 +200,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetLoginProfile", "iam:GetLoginProfile", awsapi.Signed, s.GetLoginProfile),
 		awsapi.Op("GetMFADevice", "iam:GetMFADevice", awsapi.Signed, s.GetMFADevice),
 		awsapi.Op("GetOpenIDConnectProvider", "iam:GetOpenIDConnectProvider", awsapi.Signed, s.GetOpenIDConnectProvider),
+		awsapi.Op("GetOutboundWebIdentityFederationInfo", "iam:GetOutboundWebIdentityFederationInfo", awsapi.Signed, s.GetOutboundWebIdentityFederationInfo),
 		awsapi.Op("GetPolicy", "iam:GetPolicy", awsapi.Signed, s.GetPolicy),
 		awsapi.Op("GetPolicyVersion", "iam:GetPolicyVersion", awsapi.Signed, s.GetPolicyVersion),
 		awsapi.Op("GetRole", "iam:GetRole", awsapi.Signed, s.GetRole),

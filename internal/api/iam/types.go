@@ -332,12 +332,25 @@ type DetachUserPolicyRequest struct {
 	PolicyArn *string `json:"PolicyArn,omitzero"` // required
 }
 
+// DisableOutboundWebIdentityFederationRequest is the shape DisableOutboundWebIdentityFederationRequest.
+type DisableOutboundWebIdentityFederationRequest struct {
+}
+
 // EnableMFADeviceRequest is the shape EnableMFADeviceRequest.
 type EnableMFADeviceRequest struct {
 	UserName            *string `json:"UserName,omitzero"`            // required
 	SerialNumber        *string `json:"SerialNumber,omitzero"`        // required
 	AuthenticationCode1 *string `json:"AuthenticationCode1,omitzero"` // required
 	AuthenticationCode2 *string `json:"AuthenticationCode2,omitzero"` // required
+}
+
+// EnableOutboundWebIdentityFederationRequest is the shape EnableOutboundWebIdentityFederationRequest.
+type EnableOutboundWebIdentityFederationRequest struct {
+}
+
+// EnableOutboundWebIdentityFederationResponse is the shape EnableOutboundWebIdentityFederationResponse.
+type EnableOutboundWebIdentityFederationResponse struct {
+	IssuerIdentifier *string `json:"IssuerIdentifier,omitzero"`
 }
 
 // EvaluationResult is the shape EvaluationResult.
@@ -500,6 +513,16 @@ type GetOpenIDConnectProviderResponse struct {
 	ThumbprintList []string   `json:"ThumbprintList,omitzero"`
 	CreateDate     *time.Time `json:"CreateDate,omitzero"`
 	Tags           []Tag      `json:"Tags,omitzero"`
+}
+
+// GetOutboundWebIdentityFederationInfoRequest is the shape GetOutboundWebIdentityFederationInfoRequest.
+type GetOutboundWebIdentityFederationInfoRequest struct {
+}
+
+// GetOutboundWebIdentityFederationInfoResponse is the shape GetOutboundWebIdentityFederationInfoResponse.
+type GetOutboundWebIdentityFederationInfoResponse struct {
+	IssuerIdentifier  *string `json:"IssuerIdentifier,omitzero"`
+	JwtVendingEnabled *bool   `json:"JwtVendingEnabled,omitzero"`
 }
 
 // GetPolicyRequest is the shape GetPolicyRequest.

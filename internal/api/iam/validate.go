@@ -121,7 +121,13 @@ func (x *DetachRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *DetachUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DisableOutboundWebIdentityFederationRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *EnableMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *EnableOutboundWebIdentityFederationRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
 func (x *GenerateCredentialReportRequest) Validate(*awsapi.Validator) {}
@@ -161,6 +167,9 @@ func (x *GetMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetOutboundWebIdentityFederationInfoRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
 func (x *GetPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }

@@ -227,9 +227,22 @@ func (x *DetachUserPolicyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *DisableOutboundWebIdentityFederationRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *EnableMFADeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
+
+// Decode reads the input from a request.
+func (x *EnableOutboundWebIdentityFederationRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *EnableOutboundWebIdentityFederationResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *GenerateCredentialReportRequest) Decode(r *awsapi.Request) {
@@ -331,6 +344,16 @@ func (x *GetOpenIDConnectProviderRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *GetOpenIDConnectProviderResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetOutboundWebIdentityFederationInfoRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetOutboundWebIdentityFederationInfoResponse) Encode(r *awsapi.Response) {
+	x.encodeXML(&r.XML)
+}
 
 // Decode reads the input from a request.
 func (x *GetPolicyRequest) Decode(r *awsapi.Request) {
@@ -972,11 +995,17 @@ func (x *DetachUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PolicyArn = q.Get("PolicyArn").String()
 }
 
+func (x *DisableOutboundWebIdentityFederationRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *EnableMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.SerialNumber = q.Get("SerialNumber").String()
 	x.AuthenticationCode1 = q.Get("AuthenticationCode1").String()
 	x.AuthenticationCode2 = q.Get("AuthenticationCode2").String()
+}
+
+func (x *EnableOutboundWebIdentityFederationRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *GenerateCredentialReportRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1032,6 +1061,9 @@ func (x *GetMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *GetOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
 	x.OpenIDConnectProviderArn = q.Get("OpenIDConnectProviderArn").String()
+}
+
+func (x *GetOutboundWebIdentityFederationInfoRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *GetPolicyRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1710,6 +1742,10 @@ func (x *CreateVirtualMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *EnableOutboundWebIdentityFederationResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("IssuerIdentifier", x.IssuerIdentifier)
+}
+
 func (x *EvaluationResult) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("EvalActionName", x.EvalActionName)
 	e.String("EvalResourceName", x.EvalResourceName)
@@ -1873,6 +1909,11 @@ func (x *GetOpenIDConnectProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 		encodeTagListType(e, x.Tags)
 		e.Close("Tags")
 	}
+}
+
+func (x *GetOutboundWebIdentityFederationInfoResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("IssuerIdentifier", x.IssuerIdentifier)
+	e.Bool("JwtVendingEnabled", x.JwtVendingEnabled)
 }
 
 func (x *GetPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {

@@ -28,6 +28,7 @@ type Service interface {
 	GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
 	GetFederationToken(context.Context, *GetFederationTokenRequest) (*GetFederationTokenResponse, error)
 	GetSessionToken(context.Context, *GetSessionTokenRequest) (*GetSessionTokenResponse, error)
+	GetWebIdentityToken(context.Context, *GetWebIdentityTokenRequest) (*GetWebIdentityTokenResponse, error)
 }
 
 // Operations is the table that binds the operations to s.
@@ -40,5 +41,6 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetCallerIdentity", "sts:GetCallerIdentity", awsapi.Signed, s.GetCallerIdentity),
 		awsapi.Op("GetFederationToken", "sts:GetFederationToken", awsapi.Signed, s.GetFederationToken),
 		awsapi.Op("GetSessionToken", "sts:GetSessionToken", awsapi.Signed, s.GetSessionToken),
+		awsapi.Op("GetWebIdentityToken", "sts:GetWebIdentityToken", awsapi.Signed, s.GetWebIdentityToken),
 	}
 }

@@ -159,6 +159,20 @@ type GetSessionTokenResponse struct {
 	SessionTokenSize        *int32       `json:"SessionTokenSize,omitzero"`
 }
 
+// GetWebIdentityTokenRequest is the shape GetWebIdentityTokenRequest.
+type GetWebIdentityTokenRequest struct {
+	Audience         []string `json:"Audience,omitzero"` // required
+	DurationSeconds  *int32   `json:"DurationSeconds,omitzero"`
+	SigningAlgorithm *string  `json:"SigningAlgorithm,omitzero"` // required
+	Tags             []Tag    `json:"Tags,omitzero"`
+}
+
+// GetWebIdentityTokenResponse is the shape GetWebIdentityTokenResponse.
+type GetWebIdentityTokenResponse struct {
+	WebIdentityToken *string    `json:"WebIdentityToken,omitzero" sensitive:"true"`
+	Expiration       *time.Time `json:"Expiration,omitzero"`
+}
+
 // PolicyDescriptorType is the shape PolicyDescriptorType.
 type PolicyDescriptorType struct {
 	Arn *string `json:"arn,omitzero"`

@@ -27,6 +27,9 @@ func (x *GetFederationTokenRequest) Validate(v *awsapi.Validator) { x.validate(v
 // Validate checks the constraints of the model.
 func (x *GetSessionTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
+// Validate checks the constraints of the model.
+func (x *GetWebIdentityTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
 func (x *AssumeRoleRequest) validate(v *awsapi.Validator) {
 	v.Required("RoleArn", x.RoleArn != nil, false)
 	v.String("RoleArn", x.RoleArn, &ruleArnType)
@@ -134,6 +137,25 @@ func (x *GetSessionTokenRequest) validate(v *awsapi.Validator) {
 	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
 }
 
+func (x *GetWebIdentityTokenRequest) validate(v *awsapi.Validator) {
+	v.Required("Audience", x.Audience != nil, false)
+	if x.Audience != nil {
+		v.Size("Audience", len(x.Audience), x.Audience, &ruleWebIdentityTokenAudienceListType)
+	}
+	v.Elements("Audience", x.Audience, &ruleWebIdentityTokenAudienceStringType)
+	v.Int("DurationSeconds", x.DurationSeconds, &ruleWebIdentityTokenDurationSecondsType)
+	v.Required("SigningAlgorithm", x.SigningAlgorithm != nil, false)
+	v.String("SigningAlgorithm", x.SigningAlgorithm, &ruleJwtAlgorithmType)
+	if x.Tags != nil {
+		v.Size("Tags", len(x.Tags), x.Tags, &ruleTagListType)
+	}
+	for i := range x.Tags {
+		v.EnterElement("Tags", i)
+		x.Tags[i].validate(v)
+		v.Leave()
+	}
+}
+
 func (x *PolicyDescriptorType) validate(v *awsapi.Validator) {
 	v.String("arn", x.Arn, &ruleArnType)
 }
@@ -166,6 +188,8 @@ var ruleDurationSecondsType = awsapi.NumberRule{Min: 900, HasMin: true, Max: 129
 
 var ruleExternalIdType = awsapi.StringRule{Min: 2, Max: 1224, Pattern: awsapi.NewPattern(`[\w+=,.@:\/-]*`, `[\w+=,.@:\/-]*`)}
 
+var ruleJwtAlgorithmType = awsapi.StringRule{Min: 5, Max: 5}
+
 var ruleMinimumSessionTokenSizeType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 4096, HasMax: true}
 
 var ruleRoleDurationSecondsType = awsapi.NumberRule{Min: 900, HasMin: true, Max: 43200, HasMax: true}
@@ -193,3 +217,9 @@ var ruleUnrestrictedSessionPolicyDocumentType = awsapi.StringRule{Min: 1, Patter
 var ruleUrlType = awsapi.StringRule{Min: 4, Max: 2048}
 
 var ruleUserNameType = awsapi.StringRule{Min: 2, Max: 32, Pattern: awsapi.NewPattern(`[\w+=,.@-]*`, `[\w+=,.@-]*`)}
+
+var ruleWebIdentityTokenAudienceListType = awsapi.SizeRule{Min: 1, Max: 10}
+
+var ruleWebIdentityTokenAudienceStringType = awsapi.StringRule{Min: 1, Max: 1000}
+
+var ruleWebIdentityTokenDurationSecondsType = awsapi.NumberRule{Min: 60, HasMin: true, Max: 3600, HasMax: true}

@@ -62,6 +62,14 @@ func (x *GetSessionTokenRequest) Decode(r *awsapi.Request) {
 // Encode writes the output to a response.
 func (x *GetSessionTokenResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
+// Decode reads the input from a request.
+func (x *GetWebIdentityTokenRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetWebIdentityTokenResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
 func (x *AssumeRoleRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleArn = q.Get("RoleArn").String()
 	x.RoleSessionName = q.Get("RoleSessionName").String()
@@ -122,6 +130,13 @@ func (x *GetSessionTokenRequest) decodeQuery(q *awsapi.FormNode) {
 	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
 }
 
+func (x *GetWebIdentityTokenRequest) decodeQuery(q *awsapi.FormNode) {
+	x.Audience = decodeWebIdentityTokenAudienceListType(q.Get("Audience"))
+	x.DurationSeconds = q.Get("DurationSeconds").Int()
+	x.SigningAlgorithm = q.Get("SigningAlgorithm").String()
+	x.Tags = decodeTagListType(q.Get("Tags"))
+}
+
 func (x *PolicyDescriptorType) decodeQuery(q *awsapi.FormNode) {
 	x.Arn = q.Get("arn").String()
 }
@@ -180,6 +195,18 @@ func decodeTagListType(q *awsapi.FormNode) []Tag {
 	list := make([]Tag, len(items))
 	for i, q := range items {
 		list[i].decodeQuery(q)
+	}
+	return list
+}
+
+func decodeWebIdentityTokenAudienceListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
 	}
 	return list
 }
@@ -294,4 +321,9 @@ func (x *GetSessionTokenResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 	e.Int("SessionTokenUtilization", x.SessionTokenUtilization)
 	e.Int("SessionTokenSize", x.SessionTokenSize)
+}
+
+func (x *GetWebIdentityTokenResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("WebIdentityToken", x.WebIdentityToken)
+	e.Time("Expiration", x.Expiration)
 }
