@@ -41,7 +41,7 @@ func (s *Service) describe(p *pool, i *known) *api.IdentityDescription {
 		logins = append(logins, s.spell(p, l.Provider))
 	}
 	slices.Sort(logins)
-	return &api.IdentityDescription{IdentityId: &i.ID, Logins: slices.Compact(logins), CreationDate: pointer(timeOf(i.Created)), LastModifiedDate: pointer(timeOf(i.Modified))}
+	return &api.IdentityDescription{IdentityId: &i.ID, Logins: slices.Compact(logins), CreationDate: new(timeOf(i.Created)), LastModifiedDate: new(timeOf(i.Modified))}
 }
 
 // spell returns a canonical provider as the pool spells it, or as AWS would when the pool no longer has it.
@@ -175,7 +175,7 @@ func (s *Service) DeleteIdentities(ctx context.Context, in *api.DeleteIdentities
 	}
 	out := &api.DeleteIdentitiesResponse{UnprocessedIdentityIds: []api.UnprocessedIdentityId{}}
 	for _, id := range refused {
-		out.UnprocessedIdentityIds = append(out.UnprocessedIdentityIds, api.UnprocessedIdentityId{IdentityId: &id, ErrorCode: pointer(api.ErrorCodeAccessDenied)})
+		out.UnprocessedIdentityIds = append(out.UnprocessedIdentityIds, api.UnprocessedIdentityId{IdentityId: &id, ErrorCode: new(api.ErrorCodeAccessDenied)})
 	}
 	return out, nil
 }

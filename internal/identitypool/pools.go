@@ -105,7 +105,7 @@ const (
 func (s *Service) CreateIdentityPool(ctx context.Context, in *api.CreateIdentityPoolInput) (*api.IdentityPool, error) {
 	caller, _ := awsapi.CallerFrom(ctx)
 	settings := api.IdentityPool{
-		IdentityPoolId: pointer(ids.IdentityPool(s.Region)), IdentityPoolName: in.IdentityPoolName,
+		IdentityPoolId: new(ids.IdentityPool(s.Region)), IdentityPoolName: in.IdentityPoolName,
 		AllowUnauthenticatedIdentities: in.AllowUnauthenticatedIdentities, AllowClassicFlow: in.AllowClassicFlow,
 		SupportedLoginProviders: in.SupportedLoginProviders, DeveloperProviderName: in.DeveloperProviderName,
 		OpenIdConnectProviderARNs: in.OpenIdConnectProviderARNs, CognitoIdentityProviders: in.CognitoIdentityProviders,
@@ -136,7 +136,7 @@ func (s *Service) CreateIdentityPool(ctx context.Context, in *api.CreateIdentity
 // complete puts in the defaults and checks what the model's constraints do not.
 func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account string) error {
 	if p.AllowClassicFlow == nil {
-		p.AllowClassicFlow = pointer(false)
+		p.AllowClassicFlow = new(false)
 	}
 	if p.IdentityPoolTags == nil {
 		p.IdentityPoolTags = map[string]string{}
@@ -167,7 +167,7 @@ func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account str
 		}
 		seen[userPool+" "+*c.ClientId] = true
 		if c.ServerSideTokenCheck == nil {
-			c.ServerSideTokenCheck = pointer(false)
+			c.ServerSideTokenCheck = new(false)
 		}
 	}
 	for key := range p.SupportedLoginProviders {
@@ -263,7 +263,7 @@ func (s *Service) ListIdentityPools(ctx context.Context, in *api.ListIdentityPoo
 
 // pageToken makes the token of the page that begins after an id, in one list.
 func pageToken(after, list string) *string {
-	return pointer(base64.RawURLEncoding.EncodeToString([]byte(list + "\n" + after)))
+	return new(base64.RawURLEncoding.EncodeToString([]byte(list + "\n" + after)))
 }
 
 func readPage(token *string, list string) (after string, err error) {

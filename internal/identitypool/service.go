@@ -216,5 +216,3 @@ func idOfARN(text string) string {
 }
 
 func timeOf(us int64) time.Time { return time.UnixMicro(us).UTC() }
-
-func pointer[T any](v T) *T { return &v }
