@@ -54,6 +54,9 @@ var ErrAccountExists = iam.ErrEntityAlreadyExists.Msg("An account of this name a
 
 // CreateAccount makes an account with an administrator, and returns his access key.
 func (s *Service) CreateAccount(ctx context.Context, name string) (*KeyPair, error) {
+	if len(name) < 1 || len(name) > 50 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=,.@-") != "" {
+		return nil, iam.ErrInvalidInput.Msg("The name of an account has 1 to 50 characters: letters, digits and _+=,.@-")
+	}
 	var key *KeyPair
 	err := s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
 		key, err = s.createAccount(ctx, tx, name)

@@ -11,6 +11,7 @@ import (
 	"usher/internal/arn"
 	"usher/internal/db"
 	"usher/internal/policy"
+	"usher/internal/token"
 )
 
 // AccessKey is a long-term access key as a verifier of signatures needs it. It is shared: read only.
@@ -206,6 +207,7 @@ type OIDCProvider struct {
 	Name        string // the URL without scheme: prefix of condition keys
 	ClientIDs   []string
 	Thumbprints []string
+	Keys        []token.PublicKey // uploaded: the issuer is not contacted; nil: they are discovered
 }
 
 // OIDCProvider returns the provider of an account whose URL is exactly the issuer's; db.ErrNotFound if there is none.
@@ -215,7 +217,11 @@ func (s *Service) OIDCProvider(ctx context.Context, account, issuer string) (*OI
 		var list []OIDCProvider
 		for _, r := range rows {
 			_, name, _ := strings.Cut(r.URL, "://")
-			list = append(list, OIDCProvider{ARN: r.ARN, URL: r.URL, Name: name, ClientIDs: r.Doc.V.ClientIDs, Thumbprints: r.Doc.V.Thumbprints})
+			keys, err := r.keys()
+			if err != nil {
+				return nil, fmt.Errorf("iam: keys of %s: %w", r.ARN, err)
+			}
+			list = append(list, OIDCProvider{ARN: r.ARN, URL: r.URL, Name: name, ClientIDs: r.Doc.V.ClientIDs, Thumbprints: r.Doc.V.Thumbprints, Keys: keys})
 		}
 		return list, err
 	})

@@ -25,6 +25,7 @@ type providerDoc struct {
 	ClientIDs   []string `json:"clientIds,omitempty"`
 	Thumbprints []string `json:"thumbprints,omitempty"`
 	Tags        []tag    `json:"tags,omitempty"`
+	Keys        string   `json:"keys,omitempty"` // uploaded key set
 }
 
 // providerName checks the URL of a provider and returns the name that stands in the ARN and before the colon of condition

@@ -17,7 +17,11 @@ import (
 
 // checkDocument refuses what is no policy of its kind, in AWS's words.
 func checkDocument(document string, kind policy.Kind) error {
-	err := policy.Validate(document, kind)
+	return policyError(policy.Validate(document, kind))
+}
+
+// policyError is a fault of a document in the words of IAM.
+func policyError(err error) error {
 	var bad *policy.Malformed
 	var large *policy.TooLarge
 	switch {

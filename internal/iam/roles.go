@@ -6,7 +6,6 @@ import (
 
 	"usher/internal/api/iam"
 	"usher/internal/db"
-	"usher/internal/policy"
 )
 
 const defaultMaxSession = 3600 // seconds
@@ -50,7 +49,7 @@ func (s *Service) CreateRole(ctx context.Context, in *iam.CreateRoleRequest) (*i
 
 // setTrust gives a role its trust policy.
 func (s *Service) setTrust(ctx context.Context, tx *db.Tx, e *entity, document string) error {
-	if err := checkDocument(document, policy.KindTrust); err != nil {
+	if err := s.checkTrust(document); err != nil {
 		return err
 	}
 	ids, err := s.resolveTrust(ctx, tx, document)

@@ -44,6 +44,9 @@ type Service struct {
 	// OutboundURL is what the issuers of outbound federation have in common, such as https://usher.example.com/sts; each adds
 	// a slash and its id. Empty: accounts cannot be issuers.
 	OutboundURL string
+	// SharedIssuers are issuers without their scheme that serve many tenants, each with the claims of which a trust policy must
+	// pin one; nil: policy.SharedIssuers.
+	SharedIssuers map[string][]string
 
 	keys          *db.Cache[string, *AccessKey]
 	principals    *db.Cache[string, *Principal]

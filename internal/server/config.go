@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -15,6 +16,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"usher/internal/policy"
 )
 
 // Version is set at link time.
@@ -73,6 +76,9 @@ type Config struct {
 	// S3OpaqueKeys says that the store takes keys as they are, as S3 does. Without it keys with an empty, "." or ".." segment
 	// are refused, since a store that resolves them as paths would let one object answer to several keys.
 	S3OpaqueKeys bool
+	// SharedIssuers are OIDC issuers, besides those that are known, that serve many tenants: host[/path][=claim+claim], comma
+	// separated. A role that trusts one must pin one of the claims, by default sub, to more than wildcards.
+	SharedIssuers string
 	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
 	OutboundPrivate bool
 	// ConfigFile is the configuration file.
@@ -109,6 +115,7 @@ func (c *Config) settings() []setting {
 		{"s3-hosts", "USHER_S3_HOSTS", "further host names whose subdomains name buckets, comma separated", &c.S3Hosts, nil},
 		{"s3-cors-origins", "USHER_S3_CORS_ORIGINS", "origins whose browsers may call S3, comma separated (default *)", &c.S3CORSOrigins, nil},
 		{"s3-opaque-keys", "USHER_S3_OPAQUE_KEYS", "the store behind --s3-upstream takes keys as they are, as S3 does, not as paths", nil, &c.S3OpaqueKeys},
+		{"shared-issuers", "USHER_SHARED_ISSUERS", "OIDC issuers of many tenants, of which a role must pin a claim: host[/path][=claim+claim], comma separated, besides those that are known", &c.SharedIssuers, nil},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},
 	}
@@ -336,6 +343,19 @@ func (c *Config) ReadCredentials() (accessKeyID, secret string, err error) {
 		return "", "", fmt.Errorf("%s holds no access key", c.CredentialsFile())
 	}
 	return accessKeyID, secret, nil
+}
+
+// sharedIssuers are the issuers of many tenants with the claims that tell the tenants apart.
+func (c *Config) sharedIssuers() map[string][]string {
+	all := maps.Clone(policy.SharedIssuers)
+	for _, entry := range list(c.SharedIssuers) {
+		issuer, claims, ok := strings.Cut(entry, "=")
+		if !ok {
+			claims = "sub"
+		}
+		all[strings.TrimSuffix(strings.TrimPrefix(issuer, "https://"), "/")] = strings.Split(claims, "+")
+	}
+	return all
 }
 
 // privateNetworks are the addresses beyond the public ones that keys of OIDC issuers may be fetched from.

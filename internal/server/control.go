@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,6 +82,7 @@ func (s *Server) control() http.Handler {
 		key, err := s.ownerKey(r.Context(), r.FormValue("account"), s.iam.AdminKey)
 		answer(w, key, err)
 	})
+	s.adminRoutes(mux)
 	return mux
 }
 
@@ -94,6 +96,11 @@ func (s *Server) ownerKey(ctx context.Context, account string, create func(conte
 		account = accounts[0].ID
 	}
 	return create(ctx, account)
+}
+
+// readJSON reads what Control.call sent.
+func readJSON(w http.ResponseWriter, r *http.Request, in any) error {
+	return json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(in)
 }
 
 func answer(w http.ResponseWriter, v any, err error) {
@@ -111,7 +118,8 @@ type Control struct{ Data string }
 // ErrNotRunning says that no server answers on the data folder.
 var ErrNotRunning = errors.New("usher is not running on this data folder; start it with `usher serve`")
 
-func (c Control) call(ctx context.Context, method, target string, out any) error {
+// call sends in as JSON, unless it is nil, and reads the answer into out.
+func (c Control) call(ctx context.Context, method, target string, in, out any) error {
 	socket, err := os.ReadFile(controlFile(c.Data))
 	if err != nil {
 		return fmt.Errorf("%w (%s)", ErrNotRunning, c.Data)
@@ -122,7 +130,15 @@ func (c Control) call(ctx context.Context, method, target string, out any) error
 			return new(net.Dialer).DialContext(ctx, "unix", string(socket))
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://control"+target, nil)
+	var content io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://control"+target, content)
 	if err != nil {
 		return err
 	}
@@ -144,21 +160,21 @@ func (c Control) call(ctx context.Context, method, target string, out any) error
 // Inbox returns the kept messages, newest first.
 func (c Control) Inbox(ctx context.Context, limit int) ([]notify.Message, error) {
 	var kept []notify.Message
-	err := c.call(ctx, http.MethodGet, "/inbox?limit="+strconv.Itoa(limit), &kept)
+	err := c.call(ctx, http.MethodGet, "/inbox?limit="+strconv.Itoa(limit), nil, &kept)
 	return kept, err
 }
 
 // RootKey makes an access key of the root user of an account, "" for the first account.
 func (c Control) RootKey(ctx context.Context, account string) (iam.KeyPair, error) {
 	var key iam.KeyPair
-	err := c.call(ctx, http.MethodPost, "/root-key?account="+url.QueryEscape(account), &key)
+	err := c.call(ctx, http.MethodPost, "/root-key?account="+url.QueryEscape(account), nil, &key)
 	return key, err
 }
 
 // AdminKey makes another access key of the user admin of an account, "" for the first account.
 func (c Control) AdminKey(ctx context.Context, account string) (iam.KeyPair, error) {
 	var key iam.KeyPair
-	err := c.call(ctx, http.MethodPost, "/admin-key?account="+url.QueryEscape(account), &key)
+	err := c.call(ctx, http.MethodPost, "/admin-key?account="+url.QueryEscape(account), nil, &key)
 	return key, err
 }
 

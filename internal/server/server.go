@@ -146,6 +146,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.iam = iam.New(iam.Service{
 		DB: s.db, Box: s.keys.Box("access-keys"), Now: now, AllowLoopbackHTTP: cfg.loopback(),
 		ReservedIssuer: func(url string) bool { return url == s.identityIssuer() },
+		SharedIssuers:  cfg.sharedIssuers(),
 	})
 	if err := s.bootstrap(ctx); err != nil {
 		return err

@@ -225,6 +225,7 @@ type issuer struct {
 	builtin   bool
 	kind      IssuerKind // of one of ours
 	keys      []token.PublicKey
+	uploaded  bool     // keys are the account's word for it
 	pinned    []string // thumbprints
 }
 
@@ -255,12 +256,15 @@ func (s *Service) findIssuer(ctx context.Context, account, iss string) (*issuer,
 		return nil, err
 	}
 	i.principal, i.prefix, i.clientIDs, i.pinned = p.ARN, p.Name, p.ClientIDs, p.Thumbprints
+	if i.kind == 0 && p.Keys != nil {
+		i.keys, i.uploaded = p.Keys, true
+	}
 	return i, nil
 }
 
 // key returns the key that a token of the issuer names.
 func (s *Service) key(ctx context.Context, i *issuer, keyID string) (token.PublicKey, error) {
-	if i.kind == 0 {
+	if i.kind == 0 && !i.uploaded {
 		return s.Remote.Key(ctx, token.Issuer{URL: i.url, Thumbprints: i.pinned}, keyID)
 	}
 	for _, k := range i.keys {
@@ -271,8 +275,8 @@ func (s *Service) key(ctx context.Context, i *issuer, keyID string) (token.Publi
 	return token.PublicKey{}, token.ErrKeyNotFound
 }
 
-// errPinned keeps tokens of providers with thumbprints out of the cache of verified tokens: what one account's thumbprints
-// vouch for must not count for another account.
+// errPinned keeps tokens of providers with thumbprints or uploaded keys out of the cache of verified tokens: what one account
+// vouches for must not count for another account.
 var errPinned = errors.New("sts: keys of the issuer are pinned")
 
 // errElsewhere keeps tokens of other issuers out of the cache of our own.
@@ -320,7 +324,7 @@ func (s *Service) verifyOwn(ctx context.Context, text, account string) (claims t
 
 func (s *Service) verifyForeign(ctx context.Context, text, account string) (claims token.Claims, from *issuer, err error) {
 	find := func(iss string) error {
-		if from, err = s.findIssuer(ctx, account, iss); err == nil && len(from.pinned) > 0 {
+		if from, err = s.findIssuer(ctx, account, iss); err == nil && (len(from.pinned) > 0 || from.uploaded) {
 			err = errPinned
 		}
 		return err

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"usher/internal/iam"
+	"usher/internal/sts"
+)
+
+// adminRoutes are what operators do through the control socket and the AWS APIs have no operation for.
+func (s *Server) adminRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) {
+		key, err := s.CreateAccount(r.Context(), r.FormValue("name"))
+		answer(w, key, err)
+	})
+	mux.HandleFunc("GET /accounts", func(w http.ResponseWriter, r *http.Request) {
+		list, err := s.iam.Accounts(r.Context())
+		answer(w, list, err)
+	})
+	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, s.Explain(r.FormValue("request")), nil)
+	})
+	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, s.Revoke(r.Context(), r.FormValue("kind"), r.FormValue("what")))
+	})
+	mux.HandleFunc("POST /trust", func(w http.ResponseWriter, r *http.Request) {
+		var t Trust
+		if err := readJSON(w, r, &t); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		done, err := s.Trust(r.Context(), t)
+		answer(w, done, err)
+	})
+}
+
+// CreateAccount makes an account and returns the access key of its user admin.
+func (s *Server) CreateAccount(ctx context.Context, name string) (*iam.KeyPair, error) {
+	return s.iam.CreateAccount(ctx, name)
+}
+
+// Denial tells why one action of a request was denied.
+type Denial struct {
+	At                       time.Time
+	Caller, Action, Resource string
+	// Note is what the policies cannot say, such as that a role does not exist.
+	Note string
+	// Text is what became of every statement that the request came near to, in lines.
+	Text string
+}
+
+// Explain tells why the request with an id was denied, if it was and this process remembers it.
+func (s *Server) Explain(requestID string) []Denial {
+	var list []Denial
+	for _, d := range s.denials.Explain(requestID) {
+		list = append(list, Denial{d.At, d.Request.Principal.Display(), d.Request.Action, d.Request.Resource, d.Note, d.Explanation.String()})
+	}
+	return list
+}
+
+// revocable are the kinds of `usher revoke`.
+var revocable = map[string]sts.SubjectKind{
+	"role": sts.SessionsOfRole, "user": sts.SessionsOfUser, "key": sts.SessionsOfKey, "session": sts.OneSession,
+	"identity": sts.SessionsOfIdentity, "sub": sts.SessionsOfUserSub, "sign-in": sts.SessionsOfSignIn,
+}
+
+// Revoke ends sessions at once: those of a role or user by ARN, of a long-term or the one of a temporary access key id, of an
+// identity id, of the sub or the origin_jti of a user of a user pool.
+func (s *Server) Revoke(ctx context.Context, kind, what string) error {
+	subject := sts.Subject{Kind: revocable[kind], ID: what}
+	switch kind {
+	case "role", "user":
+		if account, ok := strings.CutPrefix(what, "arn:aws:iam::"); ok && kind == "user" && strings.HasSuffix(account, ":root") {
+			subject.ID = strings.TrimSuffix(account, ":root")
+			break
+		}
+		id, ok, err := s.iam.ResolvePrincipal(ctx, s.db, "AWS", what)
+		if err != nil {
+			return err
+		}
+		if !ok || !strings.Contains(what, ":"+kind+"/") {
+			return fmt.Errorf("%s is not the ARN of a %s", what, kind)
+		}
+		subject.ID = id
+	case "key":
+		if !strings.HasPrefix(what, "AKIA") {
+			return errors.New("a long-term access key id begins with AKIA; one session is revoked by `usher revoke session`")
+		}
+	case "session":
+		if !strings.HasPrefix(what, "ASIA") {
+			return errors.New("the access key id of a session begins with ASIA")
+		}
+	case "identity", "sub", "sign-in":
+	default:
+		return fmt.Errorf("cannot revoke %q; want role, user, key, session, identity, sub or sign-in", kind)
+	}
+	if subject.ID == "" || len(subject.ID) > 256 {
+		return fmt.Errorf("nothing to revoke is named %q", what)
+	}
+	s.log.Info("sessions revoked", "kind", kind, "subject", what)
+	return s.sts.Revoke(ctx, subject)
+}
+
+// CreateAccount makes an account and returns the access key of its user admin.
+func (c Control) CreateAccount(ctx context.Context, name string) (iam.KeyPair, error) {
+	var key iam.KeyPair
+	err := c.call(ctx, http.MethodPost, "/accounts?name="+url.QueryEscape(name), nil, &key)
+	return key, err
+}
+
+// Accounts lists the accounts in the order in which they were made.
+func (c Control) Accounts(ctx context.Context) ([]iam.Account, error) {
+	var list []iam.Account
+	err := c.call(ctx, http.MethodGet, "/accounts", nil, &list)
+	return list, err
+}
+
+// Explain tells why the request with an id was denied, once for each action that was.
+func (c Control) Explain(ctx context.Context, requestID string) ([]Denial, error) {
+	var list []Denial
+	err := c.call(ctx, http.MethodGet, "/explain?request="+url.QueryEscape(requestID), nil, &list)
+	return list, err
+}
+
+// Revoke ends sessions at once.
+func (c Control) Revoke(ctx context.Context, kind, what string) error {
+	var none struct{}
+	return c.call(ctx, http.MethodPost, "/revoke?kind="+url.QueryEscape(kind)+"&what="+url.QueryEscape(what), nil, &none)
+}
+
+// Trust lets an external identity assume a role.
+func (c Control) Trust(ctx context.Context, t Trust) ([]TrustStep, error) {
+	var done []TrustStep
+	err := c.call(ctx, http.MethodPost, "/trust", t, &done)
+	return done, err
+}
