@@ -50,6 +50,13 @@ func (s *Server) Trust(ctx context.Context, t Trust) ([]TrustStep, error) {
 	} else if !errors.Is(err, iamapi.ErrNoSuchEntity) {
 		return nil, err
 	}
+	for _, arn := range t.Policies {
+		if p, err := s.iam.ManagedPolicy(ctx, arn); err != nil {
+			return nil, err
+		} else if p.Policy == nil {
+			return nil, fmt.Errorf("there is no policy %s", arn)
+		}
+	}
 	_, name, _ := strings.Cut(t.Issuer, "://")
 	provider := "arn:aws:iam::" + t.Account + ":oidc-provider/" + name
 	policy, err := t.policy(provider, name)
