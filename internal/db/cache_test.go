@@ -430,3 +430,32 @@ func TestRefreshCoalesces(t *testing.T) {
 		t.Errorf("%d statements for %d calls", n, 2*callers*rounds)
 	}
 }
+
+// TestRefreshedOnce: within the request that was refreshed, refreshing again costs nothing.
+func TestRefreshedOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, open func(...db.Schema) *db.DB) {
+		d := open()
+		cost := func(ctx context.Context) db.Count {
+			t.Helper()
+			ctx = db.WithCounter(ctx)
+			if err := d.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			return db.Statements(ctx)
+		}
+		var once db.Count
+		if d.Shared() {
+			once.Reads = 1
+		}
+		if got := cost(t.Context()); got != once {
+			t.Errorf("the first costs %+v", got)
+		}
+		ctx, err := d.Refreshed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cost(ctx); got != (db.Count{}) {
+			t.Errorf("another in the same request costs %+v", got)
+		}
+	})
+}

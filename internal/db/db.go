@@ -111,8 +111,32 @@ func (d *DB) Close() (err error) {
 // Refresh applies to this node's caches every change that any node had
 // acknowledged before Refresh was called. Each request calls it once, before
 // its first use of a Cache. It costs one statement on PostgreSQL and nothing
-// on SQLite, where there is one node.
-func (d *DB) Refresh(ctx context.Context) error { return d.store.refresh(ctx) }
+// on SQLite, where there is one node. In a context of Refreshed it has
+// happened.
+func (d *DB) Refresh(ctx context.Context) error {
+	if ctx.Value(refreshedKey{}) == d {
+		return nil
+	}
+	return d.store.refresh(ctx)
+}
+
+// Refreshed calls Refresh and returns the context of the request that it was
+// for, in which those who would call it again find it done.
+func (d *DB) Refreshed(ctx context.Context) (context.Context, error) {
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return context.WithValue(ctx, refreshedKey{}, d), nil
+}
+
+type refreshedKey struct{}
+
+// Shared reports whether other processes may use the database at the same
+// time. A SQLite file is one process's own.
+func (d *DB) Shared() bool {
+	_, own := d.store.(*sqliteDB)
+	return !own
+}
 
 func (d *DB) rows(ctx context.Context, query string, args []any, scan func(scanner) error) error {
 	return d.store.rows(ctx, query, args, scan)

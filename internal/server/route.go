@@ -34,12 +34,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refreshed has the caches of this node see every write that was acknowledged before the request.
 func (s *Server) refreshed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.db.Refresh(r.Context()); err != nil {
+		ctx, err := s.db.Refreshed(r.Context())
+		if err != nil {
 			s.log.Error("database cannot be reached", "error", err)
 			http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
 			return
 		}
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -151,15 +151,19 @@ func (s *Server) wire(ctx context.Context) error {
 	if err := s.bootstrap(ctx); err != nil {
 		return err
 	}
+	// STS and identity pools each keep the keys of issuers elsewhere, and forget tokens of keys that were withdrawn.
+	remote := func() *token.Remote {
+		return &token.Remote{AllowedNetworks: cfg.privateNetworks(), AllowHTTP: cfg.loopback()}
+	}
 	var err error
 	if s.sts, err = sts.New(sts.Service{
 		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuer: withoutScheme(s.identityIssuer()), SAMLEndpoint: s.publicURL + "/saml", Now: now,
-		Remote:  &token.Remote{AllowedNetworks: cfg.privateNetworks(), AllowHTTP: cfg.loopback()},
+		Remote:  remote(),
 		Denials: s.denials,
 	}); err != nil {
 		return err
 	}
-	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Now: now, Resources: bucketPolicies{s}, Denials: s.denials})
+	s.gate = access.New(access.Gate{Identities: s.sts, DB: s.db, Region: cfg.Region, Now: now, Resources: bucketPolicies{s}, Denials: s.denials})
 
 	triggers, err := s.triggers()
 	if err != nil {
@@ -169,7 +173,7 @@ func (s *Server) wire(ctx context.Context) error {
 		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
-		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Region: cfg.Region,
+		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), Region: cfg.Region,
 		PublicURL: s.publicURL, Now: now, Log: s.log,
 	})
 	if err != nil {

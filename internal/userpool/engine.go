@@ -1,9 +1,6 @@
 package userpool
 
 import (
-	"context"
-
-	"usher/internal/db"
 	"usher/internal/token"
 )
 
@@ -18,11 +15,9 @@ type authState struct {
 const verifiedTokens = 20_000
 
 func (s *Service) initAuth() {
-	// A SQLite database has one process; PostgreSQL may have several nodes, and does not know this function.
-	_, err := db.One[string](context.Background(), s.DB, `SELECT sqlite_version()`)
 	s.auth = authState{
 		attempts: &gate{names: map[string]*turn{}},
-		used:     newUsedBlocks(s.DB, err != nil),
+		used:     newUsedBlocks(s.DB, s.DB.Shared()),
 		verified: token.NewVerifiedCache(verifiedTokens),
 	}
 }
