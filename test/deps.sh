@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need on Debian: a PostgreSQL server, the AWS CLI, a C compiler for the race detector, curl and
-# jq. Go and Node.js are expected to be there. Says what it installs; silent when nothing is missing.
+# Installs what the tests need on Debian: a PostgreSQL server, the AWS CLI, a C compiler for the race detector, curl,
+# jq and openssl. Go and Node.js are expected to be there. Says what it installs; silent when nothing is missing.
 set -euo pipefail
 missing=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
@@ -8,6 +8,7 @@ command -v aws >/dev/null || missing+=(awscli)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl)
 command -v jq >/dev/null || missing+=(jq)
+command -v openssl >/dev/null || missing+=(openssl)
 for tool in go node npm; do
   command -v "$tool" >/dev/null || { echo "make test: $tool is needed and is not installed by this script" >&2; exit 1; }
 done

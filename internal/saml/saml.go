@@ -43,11 +43,11 @@ var (
 
 // RelyingParty is what a response must say, and when.
 type RelyingParty struct {
-	Audiences  []string // entity ids: every AudienceRestriction must name one of them
-	Recipients []string // addresses: the bearer confirmation must be for one of them
-	MaxAge     time.Duration
-	Skew       time.Duration // how far the identity provider's clock may be ahead
-	Now        time.Time
+	Audience  func(entityID string) bool // whether it is us: every AudienceRestriction must name us
+	Recipient func(address string) bool  // whether it is ours: the bearer confirmation must be for us
+	MaxAge    time.Duration
+	Skew      time.Duration // how far the identity provider's clock may be ahead
+	Now       time.Time
 }
 
 // Assertion is what a verified response says.
@@ -136,7 +136,7 @@ func checkShape(response *etree.Element, rp RelyingParty) error {
 	if v := attr(code, "Value"); v != "urn:oasis:names:tc:SAML:2.0:status:Success" {
 		return fmt.Errorf("%w: %q", ErrStatus, v)
 	}
-	if to := attr(response, "Destination"); to != "" && !slices.Contains(rp.Recipients, to) {
+	if to := attr(response, "Destination"); to != "" && !rp.Recipient(to) {
 		return fmt.Errorf("%w: Destination is %q", ErrConfirmation, to)
 	}
 	var assertion *etree.Element
@@ -384,7 +384,7 @@ func (a *Assertion) confirm(el *etree.Element, rp RelyingParty) error {
 	switch {
 	case attr(confirmation, "Method") != "urn:oasis:names:tc:SAML:2.0:cm:bearer":
 		return fmt.Errorf("%w: Method is %q", ErrConfirmation, attr(confirmation, "Method"))
-	case !slices.Contains(rp.Recipients, a.Recipient):
+	case !rp.Recipient(a.Recipient):
 		return fmt.Errorf("%w: Recipient is %q", ErrConfirmation, a.Recipient)
 	case attr(data, "NotOnOrAfter") == "":
 		return fmt.Errorf("%w: NotOnOrAfter is missing", ErrConfirmation)
@@ -393,7 +393,7 @@ func (a *Assertion) confirm(el *etree.Element, rp RelyingParty) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAudience, err)
 	}
-	if err := checkAudience(conditions, rp.Audiences); err != nil {
+	if err := checkAudience(conditions, rp.Audience); err != nil {
 		return err
 	}
 	begin := a.IssueInstant
@@ -427,7 +427,7 @@ func (a *Assertion) confirm(el *etree.Element, rp RelyingParty) error {
 }
 
 // checkAudience checks that there is an AudienceRestriction and that each names us (SAML 2.0 Core, 2.5.1.4).
-func checkAudience(conditions *etree.Element, audiences []string) error {
+func checkAudience(conditions *etree.Element, isUs func(string) bool) error {
 	restrictions := children(conditions, nsAssertion, "AudienceRestriction")
 	if len(restrictions) == 0 {
 		return fmt.Errorf("%w: there is no restriction", ErrAudience)
@@ -439,7 +439,7 @@ func checkAudience(conditions *etree.Element, audiences []string) error {
 			if err != nil {
 				return fmt.Errorf("%w: %w", ErrMalformed, err)
 			}
-			ours = ours || slices.Contains(audiences, strings.TrimSpace(text))
+			ours = ours || isUs(strings.TrimSpace(text))
 		}
 		if !ours {
 			return ErrAudience

@@ -27,7 +27,11 @@ const (
 var now = time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
 
 func party() saml.RelyingParty {
-	return saml.RelyingParty{Audiences: []string{"urn:amazon:webservices", aws}, Recipients: []string{aws}, MaxAge: 5 * time.Minute, Skew: time.Minute, Now: now}
+	return saml.RelyingParty{
+		Audience:  func(s string) bool { return s == aws || s == "urn:amazon:webservices" },
+		Recipient: func(s string) bool { return s == aws },
+		MaxAge:    5 * time.Minute, Skew: time.Minute, Now: now,
+	}
 }
 
 func metadata(t testing.TB, p *samltest.IdP) *saml.Metadata {

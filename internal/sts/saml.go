@@ -28,10 +28,8 @@ const (
 	// samlMaxAge is how old an assertion may be (IAM User Guide, "Configure SAML assertions for the authentication response").
 	samlMaxAge = 5 * time.Minute
 
-	// SAMLRecipient and SAMLAudience are what identity providers are set up with for AWS: the address that responses are
-	// sent to and the entity id. The address is an audience as well.
-	SAMLRecipient = "https://signin.aws.amazon.com/saml"
-	SAMLAudience  = "urn:amazon:webservices"
+	// samlAudience is the entity id of AWS. The addresses are audiences as well.
+	samlAudience = "urn:amazon:webservices"
 
 	samlAttributes   = "https://aws.amazon.com/SAML/Attributes/"
 	samlPrincipalTag = samlAttributes + "PrincipalTag:"
@@ -40,6 +38,9 @@ const (
 	samlMinDuration = 15 * time.Minute // of the attribute SessionDuration
 	samlMaxDuration = 12 * time.Hour
 )
+
+// samlAWS are the addresses of AWS that responses are sent to, of regions or of none.
+var samlAWS = regexp.MustCompile(`^https://([a-z]{2}(-[a-z]+)+-[0-9]\.)?signin\.aws\.amazon\.com/saml$`)
 
 // samlKeys are the attributes that trust policies may test and their condition keys (IAM User Guide, "Mapping SAML
 // attributes to AWS trust policy context keys"). Where the guide prints an object identifier wrongly, the right one counts
@@ -181,12 +182,12 @@ func (s *Service) verifySAML(provider *iam.SAMLProvider, response string) (*saml
 	if end := provider.Metadata.ValidUntil; !end.IsZero() && !now.Before(end) {
 		return nil, errSAMLMetadata
 	}
-	recipients := []string{SAMLRecipient}
-	if s.SAMLEndpoint != "" {
-		recipients = append(recipients, s.SAMLEndpoint)
+	address := func(text string) bool {
+		return samlAWS.MatchString(text) || s.SAMLEndpoint != "" && text == s.SAMLEndpoint
 	}
 	a, err := saml.Verify(response, provider.Metadata, saml.RelyingParty{
-		Audiences: append([]string{SAMLAudience}, recipients...), Recipients: recipients, MaxAge: samlMaxAge, Skew: clockSkew, Now: now,
+		Audience:  func(text string) bool { return text == samlAudience || address(text) },
+		Recipient: address, MaxAge: samlMaxAge, Skew: clockSkew, Now: now,
 	})
 	for _, e := range samlErrors {
 		if errors.Is(err, e.fault) {

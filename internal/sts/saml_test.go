@@ -160,6 +160,13 @@ func TestSAMLRefusals(t *testing.T) {
 		}, ""},
 		{"this server's address at a role for AWS's", "staff", func(r *samltest.Response) { r.Recipient, r.Destination = samlEndpoint, "" }, notWithSAML},
 		{"AWS's address at a role for this server's", "own", func(r *samltest.Response) {}, notWithSAML},
+		{"a region's address", "any", func(r *samltest.Response) {
+			r.Recipient, r.Destination, r.Audiences = "https://eu-west-1.signin.aws.amazon.com/saml", "", []string{"https://eu-west-1.signin.aws.amazon.com/saml"}
+		}, ""},
+		{"a region's address at a role for the global one", "staff", func(r *samltest.Response) { r.Recipient = "https://eu-west-1.signin.aws.amazon.com/saml" }, notWithSAML},
+		{"an address that looks like AWS's", "any", func(r *samltest.Response) {
+			r.Recipient = "https://eu-west-1.evil.example/signin.aws.amazon.com/saml"
+		}, invalid("Response does not contain a bearer SubjectConfirmation for the required recipient.")},
 		{"trust in another action", "web", func(r *samltest.Response) {}, notWithSAML},
 		{"trust in principals of AWS", "aws", func(r *samltest.Response) {}, notWithSAML},
 		{"role of another account", "other", func(r *samltest.Response) {}, notWithSAML},
