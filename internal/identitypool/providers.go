@@ -61,6 +61,7 @@ type OIDCProvider struct {
 	Name        string // the URL without scheme
 	ClientIDs   []string
 	Thumbprints []string
+	Keys        []token.PublicKey // uploaded: the issuer is not contacted; nil: they are discovered
 }
 
 // providersOf are the providers of a pool by the canonical form of their login keys.
@@ -133,7 +134,7 @@ func (s *Service) verifyOIDC(ctx context.Context, p *pool, from *provider, text 
 	} else if err != nil {
 		return login{}, err
 	}
-	claims, err := s.foreignToken(ctx, token.Issuer{URL: registered.URL, Thumbprints: registered.Thumbprints}, []string{registered.URL}, registered.ClientIDs, text)
+	claims, err := s.foreignToken(ctx, registered, []string{registered.URL}, text)
 	if err != nil {
 		return login{}, err
 	}
@@ -148,7 +149,7 @@ func (s *Service) verifyPublicOIDC(ctx context.Context, from *provider, issuer s
 	if from.kind == googleKind {
 		issuers = append(issuers, withoutScheme(issuer))
 	}
-	claims, err := s.foreignToken(ctx, token.Issuer{URL: issuer}, issuers, []string{from.app}, text)
+	claims, err := s.foreignToken(ctx, &OIDCProvider{URL: issuer, ClientIDs: []string{from.app}}, issuers, text)
 	if err != nil {
 		return login{}, err
 	}
@@ -177,12 +178,12 @@ var (
 )
 
 // foreignToken verifies a token of another issuer: issuer, signature by one of its RSA keys, times, audience.
-func (s *Service) foreignToken(ctx context.Context, from token.Issuer, issuers, clientIDs []string, text string) (token.Claims, error) {
+func (s *Service) foreignToken(ctx context.Context, from *OIDCProvider, issuers []string, text string) (token.Claims, error) {
 	key := func(u *token.Unverified) (token.PublicKey, error) {
 		if !slices.Contains(issuers, u.Issuer()) {
 			return token.PublicKey{}, errIssuer
 		}
-		k, err := s.Remote.Key(ctx, from, u.KeyID())
+		k, err := s.foreignKey(ctx, from, u.KeyID())
 		if _, ok := k.Key.(*rsa.PublicKey); err == nil && !ok {
 			err = token.ErrAlgorithm
 		}
@@ -190,9 +191,9 @@ func (s *Service) foreignToken(ctx context.Context, from token.Issuer, issuers, 
 	}
 	var claims token.Claims
 	var err error
-	if len(from.Thumbprints) == 0 {
+	if len(from.Thumbprints) == 0 && from.Keys == nil {
 		claims, err = s.foreign.Verify(text, s.Now(), key)
-	} else { // what the thumbprints of one account vouch for must not be remembered for others
+	} else { // what the thumbprints or keys of one account vouch for must not be remembered for others
 		claims, err = verifyOnce(text, s.Now(), key)
 	}
 	if err == nil {
@@ -217,10 +218,22 @@ func (s *Service) foreignToken(ctx context.Context, from token.Issuer, issuers, 
 		}
 		audience = audiences[0]
 	}
-	if !slices.Contains(clientIDs, audience) {
+	if !slices.Contains(from.ClientIDs, audience) {
 		return claims, errAudience.With(fmt.Errorf("the token is for %q", audience))
 	}
 	return claims, nil
+}
+
+func (s *Service) foreignKey(ctx context.Context, from *OIDCProvider, keyID string) (token.PublicKey, error) {
+	if from.Keys == nil {
+		return s.Remote.Key(ctx, token.Issuer{URL: from.URL, Thumbprints: from.Thumbprints}, keyID)
+	}
+	for _, k := range from.Keys {
+		if k.ID == keyID {
+			return k, nil
+		}
+	}
+	return token.PublicKey{}, token.ErrKeyNotFound
 }
 
 func verifyOnce(text string, now time.Time, key func(*token.Unverified) (token.PublicKey, error)) (token.Claims, error) {

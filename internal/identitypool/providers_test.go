@@ -1,6 +1,7 @@
 package identitypool
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentity/types"
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"usher/internal/db/dbtest"
 	"usher/internal/token"
 )
 
@@ -170,6 +172,31 @@ func TestOtherProviders(t *testing.T) {
 		_, err = w.admin.CreateIdentityPool(ctx, &sdk.CreateIdentityPoolInput{IdentityPoolName: aws.String("app"), OpenIdConnectProviderARNs: []string{*provider.OpenIDConnectProviderArn}})
 		wantError(t, err, "NotAuthorizedException: Identity provider "+*provider.OpenIDConnectProviderArn+" is not valid for account "+w.account)
 	})
+}
+
+// TestUploadedKeys: a provider whose keys were uploaded is not asked for them, and what they verify counts for its account
+// alone.
+func TestUploadedKeys(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t))
+	real := w.s.OIDC
+	w.s.OIDC = func(ctx context.Context, account, issuer string) (*OIDCProvider, error) {
+		if account == w.account && issuer == "https://offline.example.com" {
+			return &OIDCProvider{ARN: "arn:aws:iam::" + account + ":oidc-provider/offline.example.com", URL: issuer, ClientIDs: []string{"app"}, Keys: []token.PublicKey{testKey("offline").Public()}}, nil
+		}
+		return real(ctx, account, issuer)
+	}
+	pool := w.newPool(func(in *sdk.CreateIdentityPoolInput) {
+		in.OpenIdConnectProviderARNs = []string{"arn:aws:iam::" + w.account + ":oidc-provider/offline.example.com"}
+	})
+	claims := map[string]any{"iss": "https://offline.example.com", "aud": "app", "sub": "u1", "exp": w.now().Unix() + 60}
+	for name, want := range map[string]string{"offline": "", "corp": "NotAuthorizedException: Invalid login token. Couldn't verify signed token."} {
+		_, err := w.nobody.GetId(ctx, &sdk.GetIdInput{IdentityPoolId: &pool, Logins: map[string]string{"offline.example.com": w.sign(testKey(name), claims)}})
+		wantError(t, err, want)
+	}
+	good := w.sign(testKey("offline"), claims)
+	if _, err := w.s.foreign.Verify(good, w.now(), func(*token.Unverified) (token.PublicKey, error) { return token.PublicKey{}, token.ErrKeyNotFound }); err == nil {
+		t.Error("the token is remembered for all accounts")
+	}
 }
 
 // TestMappingsOfProviders chooses roles by the providers that have no app client, and among several logins.
