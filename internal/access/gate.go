@@ -38,8 +38,9 @@ type Identities interface {
 	Credential(ctx context.Context, accessKeyID, sessionToken string) (*Credential, error)
 	// TrustPolicy returns the trust policy of the role with exactly this ARN; nothing if there is no such role.
 	TrustPolicy(ctx context.Context, roleARN string) ([]policy.Source, error)
-	// Used notes that a request signed with a long-term key was accepted. It must not take time.
-	Used(accessKeyID, service, region string, at time.Time)
+	// Used notes that a request was accepted: id is the long-term access key that it was signed with, or the unique id of the
+	// role whose session signed it. It must not take time.
+	Used(id, service, region string, at time.Time)
 }
 
 // Gate authenticates and authorizes. Make it with New.
@@ -111,11 +112,11 @@ func (g *Gate) Authenticate(ctx context.Context, r *http.Request, body []byte, s
 		return nil, err
 	}
 	s := &signed{
-		principal: cred.Principal, accessKey: claims.AccessKeyID, longTerm: cred.Principal.Session == nil,
+		principal: cred.Principal, accessKey: claims.AccessKeyID, uses: usedBy(cred.Principal, claims.AccessKeyID),
 		request: factsOf(r, service, claims.Region),
 	}
-	if s.longTerm {
-		g.Identities.Used(s.accessKey, service, claims.Region, g.Now())
+	if s.uses != "" {
+		g.Identities.Used(s.uses, service, claims.Region, g.Now())
 	}
 	return awsapi.WithCaller(ctx, s.caller()), nil
 }
@@ -129,7 +130,7 @@ func (g *Gate) SigningKey(ctx context.Context, claims *sigv4.Request) ([]byte, a
 		return nil, awsapi.Caller{}, err
 	}
 	s := &signed{
-		principal: cred.Principal, accessKey: claims.AccessKeyID, longTerm: cred.Principal.Session == nil,
+		principal: cred.Principal, accessKey: claims.AccessKeyID, uses: usedBy(cred.Principal, claims.AccessKeyID),
 		request: requestFacts{service: claims.Service, region: claims.Region},
 	}
 	return key, s.caller(), nil
@@ -144,6 +145,18 @@ func (g *Gate) credential(ctx context.Context, claims *sigv4.Request) (*Credenti
 		return nil, nil, err
 	}
 	return cred, g.signingKeys.Key(claims.AccessKeyID, cred.Secret, claims.Date, claims.Region, claims.Service), nil
+}
+
+// usedBy is what a request with an access key counts as a use of: the key, or the role of a session; nothing for sessions
+// of users.
+func usedBy(p *Principal, accessKey string) string {
+	switch {
+	case p.Session == nil:
+		return accessKey
+	case p.Kind == policy.RoleSession:
+		return p.ID
+	}
+	return ""
 }
 
 func (s *signed) caller() awsapi.Caller {
@@ -194,8 +207,8 @@ func (g *Gate) Decide(ctx context.Context, caller awsapi.Caller, targets []awsap
 	if !ok {
 		s = &signed{principal: &Principal{}}
 	}
-	if s.longTerm && s.request.service == "s3" {
-		g.Identities.Used(s.accessKey, s.request.service, s.request.region, g.Now())
+	if s.uses != "" && s.request.service == "s3" {
+		g.Identities.Used(s.uses, s.request.service, s.request.region, g.Now())
 	}
 	for i := range targets {
 		if err := g.decide(ctx, s, &targets[i]); err != nil {

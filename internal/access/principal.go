@@ -149,7 +149,7 @@ func SetRequestKeys(ctx context.Context, c *policy.Context, now time.Time) {
 type signed struct {
 	principal *Principal
 	accessKey string
-	longTerm  bool
+	uses      string // see usedBy
 	request   requestFacts
 }
 

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,7 +151,7 @@ func (s *Service) GetAccessKeyLastUsed(ctx context.Context, in *iam.GetAccessKey
 	return out, nil
 }
 
-// lastUse is when and for what an access key was used last.
+// lastUse is when and for what an access key or role was used last.
 type lastUse struct {
 	Used            int64 // µs
 	Service, Region string
@@ -159,7 +160,7 @@ type lastUse struct {
 // usage holds what is not written yet.
 type usage struct {
 	mu      sync.Mutex
-	pending map[string]lastUse // by access key id
+	pending map[string]lastUse // by id of the access key or role
 }
 
 func (u *usage) get(id string) (lastUse, bool) {
@@ -169,7 +170,8 @@ func (u *usage) get(id string) (lastUse, bool) {
 	return use, ok
 }
 
-// Used notes that a request was signed with a long-term access key. It is written later, by Run.
+// Used notes that a request was signed with a long-term access key, or by a session of a role, given by its unique id. It
+// is written later, by Run.
 func (s *Service) Used(id, service, region string, at time.Time) {
 	s.used.mu.Lock()
 	s.used.pending[id] = lastUse{at.UnixMicro(), service, region}
@@ -179,7 +181,7 @@ func (s *Service) Used(id, service, region string, at time.Time) {
 // usedEvery is how often the last uses are written: a crash forgets at most that much.
 const usedEvery = time.Minute
 
-// Run writes down when access keys were used, until ctx ends, and then once more. What could not be written is tried again
+// Run writes down when access keys and roles were used, until ctx ends, and then once more. What could not be written is tried again
 // the next time; the error is that of the last time.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(usedEvery)
@@ -194,7 +196,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// FlushUsed writes down the uses of access keys that are pending.
+// FlushUsed writes down the uses that are pending.
 func (s *Service) FlushUsed(ctx context.Context) error {
 	s.used.mu.Lock()
 	pending := s.used.pending
@@ -205,7 +207,16 @@ func (s *Service) FlushUsed(ctx context.Context) error {
 	}
 	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
 		for id, use := range pending {
-			// A key that was deleted meanwhile has no row to refer to.
+			// What was deleted meanwhile has no row to refer to.
+			if strings.HasPrefix(id, "AROA") {
+				if _, err := tx.ExecContext(ctx, `INSERT INTO iam_roles_last_used (role_id, used, region)
+					SELECT id, $2, $3 FROM iam_entities WHERE id = $1
+					ON CONFLICT (role_id) DO UPDATE SET used = excluded.used, region = excluded.region
+					WHERE excluded.used > iam_roles_last_used.used`, id, use.Used, use.Region); err != nil {
+					return err
+				}
+				continue
+			}
 			if _, err := tx.ExecContext(ctx, `INSERT INTO iam_last_used (access_key_id, used, service, region)
 				SELECT id, $2, $3, $4 FROM iam_access_keys WHERE id = $1
 				ON CONFLICT (access_key_id) DO UPDATE SET used = excluded.used, service = excluded.service, region = excluded.region

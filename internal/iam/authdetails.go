@@ -128,10 +128,14 @@ func (s *Service) addDetail(ctx context.Context, out *iam.GetAccountAuthorizatio
 		if err != nil {
 			return err
 		}
+		used, err := s.roleLastUsed(ctx, e.ID)
+		if err != nil {
+			return err
+		}
 		out.RoleDetailList = append(out.RoleDetailList, iam.RoleDetail{
 			Path: r.Path, RoleName: r.RoleName, RoleId: r.RoleId, Arn: r.Arn, CreateDate: r.CreateDate, AssumeRolePolicyDocument: r.AssumeRolePolicyDocument,
 			RolePolicyList: inline, AttachedManagedPolicies: attached, PermissionsBoundary: e.boundary(), Tags: wireTags(e.Doc.V.Tags),
-			RoleLastUsed: &iam.RoleLastUsed{},
+			RoleLastUsed: used,
 		})
 	}
 	return nil

@@ -72,8 +72,27 @@ func (s *Service) GetRole(ctx context.Context, in *iam.GetRoleRequest) (*iam.Get
 	}
 	r.MaxSessionDuration = new(e.maxSession())
 	r.PermissionsBoundary, r.Tags = e.boundary(), wireTags(e.Doc.V.Tags)
-	r.RoleLastUsed = &iam.RoleLastUsed{}
+	if r.RoleLastUsed, err = s.roleLastUsed(ctx, e.ID); err != nil {
+		return nil, err
+	}
 	return &iam.GetRoleResponse{Role: r}, nil
+}
+
+// roleLastUsed is when a session of a role made a request last; empty if none has.
+func (s *Service) roleLastUsed(ctx context.Context, id string) (*iam.RoleLastUsed, error) {
+	use, ok := s.used.get(id)
+	if !ok {
+		type row struct {
+			Used   int64
+			Region string
+		}
+		r, err := db.One[row](ctx, s.DB, `SELECT used, region FROM iam_roles_last_used WHERE role_id = $1`, id)
+		if err != nil {
+			return &iam.RoleLastUsed{}, ignoreNotFound(err)
+		}
+		use = lastUse{Used: r.Used, Region: r.Region}
+	}
+	return &iam.RoleLastUsed{LastUsedDate: timeOf(use.Used), Region: &use.Region}, nil
 }
 
 func (e *entity) maxSession() int32 { return cmp.Or(e.Doc.V.MaxSession, defaultMaxSession) }

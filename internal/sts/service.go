@@ -331,8 +331,8 @@ func (s *Service) TrustPolicy(ctx context.Context, roleARN string) ([]policy.Sou
 }
 
 // Used implements access.Identities.
-func (s *Service) Used(accessKeyID, service, region string, at time.Time) {
-	s.IAM.Used(accessKeyID, service, region, at)
+func (s *Service) Used(id, service, region string, at time.Time) {
+	s.IAM.Used(id, service, region, at)
 }
 
 // GetCallerIdentity implements sts:GetCallerIdentity.
