@@ -82,7 +82,7 @@ func node(t testing.TB, d *db.DB, ring *seal.Keyring) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.gate = access.New(access.Gate{Identities: w.sts, DB: d, Now: w.now})
+	w.gate = access.New(access.Gate{Identities: w.sts, DB: d, Now: w.now, Denials: access.NewDenials()})
 	server := &awsapi.Server{
 		Authenticator: w.gate, Authorizer: w.gate,
 		Services: []*awsapi.Service{

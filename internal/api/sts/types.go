@@ -98,6 +98,16 @@ type Credentials struct {
 	Expiration      *time.Time `json:"Expiration,omitzero"`
 }
 
+// DecodeAuthorizationMessageRequest is the shape DecodeAuthorizationMessageRequest.
+type DecodeAuthorizationMessageRequest struct {
+	EncodedMessage *string `json:"EncodedMessage,omitzero"` // required
+}
+
+// DecodeAuthorizationMessageResponse is the shape DecodeAuthorizationMessageResponse.
+type DecodeAuthorizationMessageResponse struct {
+	DecodedMessage *string `json:"DecodedMessage,omitzero"`
+}
+
 // FederatedUser is the shape FederatedUser.
 type FederatedUser struct {
 	FederatedUserId *string `json:"FederatedUserId,omitzero"`

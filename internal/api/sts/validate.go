@@ -16,6 +16,9 @@ func (x *AssumeRoleWithSAMLRequest) Validate(v *awsapi.Validator) { x.validate(v
 func (x *AssumeRoleWithWebIdentityRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DecodeAuthorizationMessageRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetAccessKeyInfoRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -104,6 +107,11 @@ func (x *AssumeRoleWithWebIdentityRequest) validate(v *awsapi.Validator) {
 	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
 }
 
+func (x *DecodeAuthorizationMessageRequest) validate(v *awsapi.Validator) {
+	v.Required("EncodedMessage", x.EncodedMessage != nil, false)
+	v.String("EncodedMessage", x.EncodedMessage, &ruleEncodedMessageType)
+}
+
 func (x *GetAccessKeyInfoRequest) validate(v *awsapi.Validator) {
 	v.Required("AccessKeyId", x.AccessKeyId != nil, false)
 	v.String("AccessKeyId", x.AccessKeyId, &ruleAccessKeyIdType)
@@ -185,6 +193,8 @@ var ruleClientTokenType = awsapi.StringRule{Min: 4, Max: 20000, Sensitive: true}
 var ruleContextAssertionType = awsapi.StringRule{Min: 4, Max: 2048}
 
 var ruleDurationSecondsType = awsapi.NumberRule{Min: 900, HasMin: true, Max: 129600, HasMax: true}
+
+var ruleEncodedMessageType = awsapi.StringRule{Min: 1, Max: 10240}
 
 var ruleExternalIdType = awsapi.StringRule{Min: 2, Max: 1224, Pattern: awsapi.NewPattern(`[\w+=,.@:\/-]*`, `[\w+=,.@:\/-]*`)}
 

@@ -31,6 +31,14 @@ func (x *AssumeRoleWithWebIdentityRequest) Decode(r *awsapi.Request) {
 func (x *AssumeRoleWithWebIdentityResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *DecodeAuthorizationMessageRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *DecodeAuthorizationMessageResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetAccessKeyInfoRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -105,6 +113,10 @@ func (x *AssumeRoleWithWebIdentityRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Policy = q.Get("Policy").String()
 	x.DurationSeconds = q.Get("DurationSeconds").Int()
 	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
+}
+
+func (x *DecodeAuthorizationMessageRequest) decodeQuery(q *awsapi.FormNode) {
+	x.EncodedMessage = q.Get("EncodedMessage").String()
 }
 
 func (x *GetAccessKeyInfoRequest) decodeQuery(q *awsapi.FormNode) {
@@ -280,6 +292,10 @@ func (x *Credentials) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("SecretAccessKey", x.SecretAccessKey)
 	e.String("SessionToken", x.SessionToken)
 	e.Time("Expiration", x.Expiration)
+}
+
+func (x *DecodeAuthorizationMessageResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("DecodedMessage", x.DecodedMessage)
 }
 
 func (x *FederatedUser) encodeXML(e *awsapi.XMLEncoder) {
