@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"bytes"
 	"fmt"
 	"io"
@@ -143,7 +144,7 @@ func BenchmarkGetLocal(b *testing.B) {
 	l.c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	l.createBucket(b, "box")
 	up := l.c.Upstream
-	direct := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", up.Socket) }}
+	direct := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", up.Socket) }}
 	for _, size := range []int{1 << 10, 8 << 20} {
 		l.put(b, "box", "object", randomBytes(size))
 		for _, way := range []struct {

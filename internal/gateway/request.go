@@ -67,16 +67,6 @@ func (q *request) has(name string) bool {
 	return false
 }
 
-func (q *request) set(name, value string) {
-	for i := range q.params {
-		if q.params[i].name == name {
-			q.params[i].value = value
-			return
-		}
-	}
-	q.params = append(q.params, param{name, value})
-}
-
 // address finds bucket and key in the host and the raw path, and the parameters in the raw query.
 func (q *request) address(hosts []string) *s3Error {
 	path, rawQuery := rawTarget(q.http)

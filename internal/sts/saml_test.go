@@ -87,7 +87,7 @@ func TestAssumeRoleWithSAML(t *testing.T) {
 		r.Attributes[samlAttr+"SourceIdentity"] = []string{"ada.l"}
 		out := must(s.assume(role, r))(t)
 		hash := sha1.Sum([]byte("https://idp.example.org/" + w.a.Account + "/Corp"))
-		got := fmt.Sprint(*out.AssumedRoleUser.Arn, *out.Subject, *out.SubjectType, *out.Issuer, *out.Audience, *out.NameQualifier, *out.SourceIdentity, *out.PackedPolicySize > 0)
+		got := fmt.Sprint(*out.AssumedRoleUser.Arn, *out.Subject, *out.SubjectType, *out.Issuer, *out.Audience, *out.NameQualifier, *out.SourceIdentity, *out.SessionTokenUtilization > 0)
 		want := fmt.Sprint("arn:aws:sts::"+w.a.Account+":assumed-role/staff/ada", "ada@example.org", "persistent", "https://idp.example.org/",
 			"https://signin.aws.amazon.com/saml", base64.StdEncoding.EncodeToString(hash[:]), "ada.l", true)
 		if got != want {

@@ -95,7 +95,7 @@ func TestOrigin(t *testing.T) {
 			t.Errorf("%s: wrong side of %d", origin, us)
 		}
 	}
-	if newOrigin(time.Unix(1, 0)) == newOrigin(time.Unix(1, 0)) {
+	if a, b := newOrigin(time.Unix(1, 0)), newOrigin(time.Unix(1, 0)); a == b {
 		t.Error("two sign-ins at one time have one origin")
 	}
 	for _, bad := range []string{"", "x", "34c84488-e0e1-40ae-92ee-991ad1a898c8", "34c84488-e0e1-70ae-92ee"} {
