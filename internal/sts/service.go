@@ -46,6 +46,8 @@ type Service struct {
 	IdentityIssuer string
 	// SAMLEndpoint is the address of this server that SAML responses may be sent to, beside that of AWS. Empty: AWS's alone.
 	SAMLEndpoint string
+	// Providers are the addresses of the built-in web identity providers.
+	Providers Providers
 	// Denials keeps why trust policies refused identities; nil: nothing is kept.
 	Denials *access.Denials
 	Now     func() time.Time
@@ -57,6 +59,7 @@ type Service struct {
 	epochs      *db.Cache[struct{}, int64]
 	own         *token.VerifiedCache // tokens of our own issuers
 	foreign     *token.VerifiedCache // tokens of others
+	asking      chan struct{}        // see maxAsking
 	aliases     map[string]string    // condition keys of identity pools under the local name
 }
 
@@ -78,6 +81,8 @@ func New(s Service) (*Service, error) {
 		return nil, err
 	}
 	s.own, s.foreign = token.NewVerifiedCache(50_000), token.NewVerifiedCache(50_000)
+	s.Providers.complete()
+	s.asking = make(chan struct{}, maxAsking)
 	if s.Remote == nil {
 		s.Remote = &token.Remote{Now: s.Now}
 	}

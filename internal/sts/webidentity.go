@@ -81,13 +81,15 @@ func (s *Service) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeR
 	if err != nil {
 		return nil, errValidation.Msg("%s is invalid", *in.RoleArn)
 	}
-	if in.ProviderId != nil {
-		return nil, sts.ErrInvalidIdentityToken.Msg("OAuth 2.0 access tokens of %s are not supported.", *in.ProviderId)
-	}
 	if err := s.DB.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	id, err := s.verify(ctx, *in.WebIdentityToken, roleARN.AccountID)
+	var id *externalIdentity
+	if in.ProviderId != nil {
+		id, err = s.verifyAccessToken(ctx, *in.ProviderId, *in.WebIdentityToken)
+	} else {
+		id, err = s.verify(ctx, *in.WebIdentityToken, roleARN.AccountID)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -245,8 +247,8 @@ func (s *Service) findIssuer(ctx context.Context, account, iss string) (*issuer,
 	case i.kind == IdentityPoolIssuer:
 		i.principal, i.prefix, i.builtin = IdentityPools, IdentityPools, true
 		return i, nil
-	case iss == google || iss == "https://"+google:
-		i.url, i.principal, i.prefix, i.builtin = "https://"+google, google, google, true
+	case iss == google || iss == s.Providers.Google:
+		i.url, i.principal, i.prefix, i.builtin = s.Providers.Google, google, google, true
 		return i, nil
 	}
 	p, err := s.IAM.OIDCProvider(ctx, account, iss)
