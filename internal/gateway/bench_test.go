@@ -1,8 +1,8 @@
 package gateway
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -144,7 +144,9 @@ func BenchmarkGetLocal(b *testing.B) {
 	l.c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	l.createBucket(b, "box")
 	up := l.c.Upstream
-	direct := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", up.Socket) }}
+	direct := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", up.Socket)
+	}}
 	for _, size := range []int{1 << 10, 8 << 20} {
 		l.put(b, "box", "object", randomBytes(size))
 		for _, way := range []struct {
