@@ -400,12 +400,17 @@ func (p *pool) update(u *user, values map[string]string, c *client) (verify []st
 	return verify, nil
 }
 
-// remove deletes an attribute, and what is known of email and phone_number beside the value.
+// remove deletes an attribute, and what is known of email and phone_number beside the value. Codes cannot go there any more.
 func (u *user) remove(attr string) {
 	u.set(attr, "")
 	if attr == attrEmail || attr == attrPhone {
 		u.set(attr+"_verified", "")
 		delete(u.Doc.V.Pending, attr)
+		for _, f := range factors {
+			if addressOf(f) == attr {
+				u.mfa().enable(f, false)
+			}
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ type signIn struct {
 	failures int64 // of his that count
 
 	custom string // key of the sign-in by custom challenges that a proof of the password is part of
+
+	deviceKey string  // of the device that takes part; "" if there is none
+	device    *device // as read for this step
 }
 
 // outcome is what a step leads to: a challenge or tokens.
@@ -142,12 +145,22 @@ func (a *signIn) respond(ctx context.Context, clientID, challenge string, sessio
 	if st.Challenge != challenge {
 		return nil, errSession
 	}
-	a.flow, a.event = st.Flow, st.Event
+	a.flow, a.event, a.deviceKey = st.Flow, st.Event, st.Device
 	switch challenge {
 	case cognitoidp.ChallengeNameTypeNewPasswordRequired:
 		return a.answerNewPassword(ctx, st)
 	case cognitoidp.ChallengeNameTypeCustomChallenge:
 		return a.answerCustom(ctx, st)
+	case factorSMS, factorTOTP, factorEmail:
+		return a.answerFactor(ctx, st)
+	case cognitoidp.ChallengeNameTypeSelectMfaType:
+		return a.answerChoice(ctx, st)
+	case cognitoidp.ChallengeNameTypeMfaSetup:
+		return a.answerSetup(ctx, st)
+	case cognitoidp.ChallengeNameTypeDeviceSrpAuth:
+		return a.startDeviceSRP(ctx, st)
+	case cognitoidp.ChallengeNameTypeDevicePasswordVerifier:
+		return a.finishDeviceSRP(ctx, st)
 	}
 	return nil, errSession
 }
@@ -302,7 +315,7 @@ func (a *signIn) passed(ctx context.Context) error {
 func (a *signIn) proceed(ctx context.Context) (*outcome, error) {
 	switch a.user.Status {
 	case cognitoidp.UserStatusTypeConfirmed, cognitoidp.UserStatusTypeExternalProvider:
-		return a.complete(ctx)
+		return a.secondFactor(ctx)
 	case cognitoidp.UserStatusTypeForceChangePassword:
 		return a.requireNewPassword()
 	case cognitoidp.UserStatusTypeResetRequired:
@@ -315,10 +328,15 @@ func (a *signIn) proceed(ctx context.Context) (*outcome, error) {
 
 // complete issues the tokens of a sign-in that has proven everything.
 func (a *signIn) complete(ctx context.Context) (*outcome, error) {
-	tokens, err := a.signedIn(ctx, a.pool, a.client, a.user, a.event)
+	device, unknown, err := a.deviceOfTokens(ctx)
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := a.signedIn(ctx, a.pool, a.client, a.user, a.event, device)
+	if err != nil {
+		return nil, err
+	}
+	tokens.NewDeviceMetadata = unknown
 	return &outcome{tokens: tokens}, nil
 }
 
@@ -327,8 +345,9 @@ func (a *signIn) challengeSession(challenge string) string {
 	return a.sealSession(a.pool, a.client, a.newSession(challenge))
 }
 
+// newSession is the state that the answer to challenge will need, whatever the challenge.
 func (a *signIn) newSession(challenge string) session {
-	return a.Service.newSession(a.client, session{Challenge: challenge, Flow: a.flow, Sub: a.user.Sub, Event: a.event, Password: a.user.PasswordSet})
+	return a.Service.newSession(a.client, session{Challenge: challenge, Flow: a.flow, Sub: a.user.Sub, Event: a.event, Password: a.user.PasswordSet, Device: a.deviceKey})
 }
 
 // resume takes up the sign-in that st is the session of: the user must still be there, enabled, have the password that was
@@ -350,19 +369,35 @@ func (a *signIn) resume(ctx context.Context, q db.Querier, st session) error {
 	if !a.pool.named(u, name) {
 		return errSession
 	}
-	if u.PasswordSet != st.Password {
-		return a.ended(ctx, q, st)
+	a.user = u
+	return a.goesOn(ctx, q, u, st)
+}
+
+// userOfSignIn reads the user of st, for calls that do not name him.
+func (s *Service) userOfSignIn(ctx context.Context, q db.Querier, p *pool, st session) (*user, error) {
+	u, err := s.userBySub(ctx, q, p, st.Sub)
+	if errors.Is(err, cognitoidp.ErrUserNotFound) {
+		return nil, errSession
+	} else if err != nil {
+		return nil, err
 	}
-	if !u.Enabled {
+	return u, s.goesOn(ctx, q, u, st)
+}
+
+// goesOn returns nil if the user of st may still go on with the sign-in.
+func (s *Service) goesOn(ctx context.Context, q db.Querier, u *user, st session) error {
+	switch {
+	case u.PasswordSet != st.Password:
+		return s.ended(ctx, q, st)
+	case !u.Enabled:
 		return errUserDisabled
 	}
-	a.user = u
-	return nil
+	return statusAllows(u)
 }
 
 // ended tells why a session whose password has been replaced is over: it was answered, or somebody else set a password.
-func (a *signIn) ended(ctx context.Context, q db.Querier, st session) error {
-	used, err := db.One[bool](ctx, q, `SELECT EXISTS (SELECT 1 FROM used_sessions WHERE id = $1)`, usedID(st.ID, st.Expires))
+func (s *Service) ended(ctx context.Context, q db.Querier, st session) error {
+	used, err := isUsed(ctx, q, st)
 	switch {
 	case err != nil:
 		return err

@@ -33,7 +33,7 @@ func (a *signIn) passwordVerifier(publicA string) (*outcome, error) {
 	}
 	challenge, err := srp.NewChallenge(verifier, publicA)
 	if errors.Is(err, srp.ErrPublicValue) {
-		return nil, cognitoidp.ErrInvalidParameter.Msg("Invalid SRP_A value.").With(err)
+		return nil, errPublicA.With(err)
 	} else if err != nil {
 		return nil, err
 	}
@@ -58,6 +58,10 @@ func (a *signIn) finishSRP(ctx context.Context) (*outcome, error) {
 	}
 	block, raw, err := a.openSecretBlock(a.pool, a.client, answer[1])
 	if err != nil {
+		return nil, err
+	}
+	// Before the block is used up: a client whose device is forgotten sends the same answer again without it.
+	if err := a.bringDevice(ctx, block.Sub); err != nil {
 		return nil, err
 	}
 	if err := a.proveSRP(ctx, answer[0], block, srp.Answer{SecretBlock: raw, Signature: answer[2], Timestamp: answer[3]}); err != nil {

@@ -15,6 +15,9 @@ const userAttributePrefix = "userAttributes."
 // requireNewPassword is the challenge for a user who has proven a temporary password. It asks for the required attributes
 // that the user lacks, too.
 func (a *signIn) requireNewPassword() (*outcome, error) {
+	if a.deviceKey == "" {
+		a.deviceKey = a.params["DEVICE_KEY"]
+	}
 	u := a.user
 	if a.Now().After(time.UnixMicro(u.PasswordSet).Add(a.pool.temporaryPasswordLife())) {
 		return nil, errTemporaryExpired
@@ -103,5 +106,5 @@ func (a *signIn) answerNewPassword(ctx context.Context, st session) (*outcome, e
 	if err != nil {
 		return nil, err
 	}
-	return a.complete(ctx)
+	return a.secondFactor(ctx)
 }

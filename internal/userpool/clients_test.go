@@ -20,7 +20,7 @@ func testPool(t *testing.T, in cognitoidp.CreateUserPoolRequest) *pool {
 	settings, err := poolSettings(&cognitoidp.UpdateUserPoolRequest{
 		PoolName: aws.String("p"), AutoVerifiedAttributes: in.AutoVerifiedAttributes, Policies: in.Policies,
 		UserAttributeUpdateSettings: in.UserAttributeUpdateSettings,
-	})
+	}, &mfaSettings{})
 	if err != nil {
 		t.Fatal(err)
 	}

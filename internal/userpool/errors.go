@@ -47,6 +47,7 @@ var (
 	errAccessTokenRevoked = cognitoidp.ErrNotAuthorized.Msg("Access Token has been revoked")
 	errAccessTokenScope   = cognitoidp.ErrNotAuthorized.Msg("Access Token does not have required scopes")
 	errRefresh            = cognitoidp.ErrNotAuthorized.Msg("Invalid Refresh Token")
+	errRefreshDevice      = cognitoidp.ErrNotAuthorized.Msg("Invalid Refresh Token.")
 	errRefreshExpired     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has expired")
 	errRefreshRevoked     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has been revoked")
 	errFlowNotEnabled     = cognitoidp.ErrInvalidParameter.Msg("Auth flow not enabled for this client")
@@ -72,6 +73,51 @@ func errNamedFlowNotEnabled(flow string) *awsapi.Error {
 
 func errMissingParameter(name string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("Missing required parameter %s", name)
+}
+
+// Second factors and devices.
+var (
+	errFactorMismatch      = cognitoidp.ErrCodeMismatch.Msg("Invalid code or auth state for the user.")
+	errTOTPMismatch        = cognitoidp.ErrCodeMismatch.Msg("Invalid code received for user")
+	errTOTPUsed            = cognitoidp.ErrExpiredCode.Msg("Your software token has already been used once.")
+	errEnrolMismatch       = cognitoidp.ErrEnableSoftwareTokenMFA.Msg("Code mismatch and fail enable Software Token MFA")
+	errSoftwareTokenOff    = cognitoidp.ErrSoftwareTokenMFANotFound.Msg("Software Token MFA has not been enabled by the userPool")
+	errSoftwareTokenGone   = cognitoidp.ErrSoftwareTokenMFANotFound.Msg("Software token MFA not found for the user.")
+	errNoPendingToken      = cognitoidp.ErrSoftwareTokenMFANotFound.Msg("No software token is waiting to be verified.")
+	errNoSoftwareToken     = cognitoidp.ErrInvalidParameter.Msg("User has not verified software token mfa")
+	errNoTokenToDelete     = cognitoidp.ErrResourceNotFound.Msg("User has no software token.")
+	errNoSecondFactor      = cognitoidp.ErrInvalidParameter.Msg("The user pool requires a second factor and the user can neither prove nor set up one.")
+	errMFAChoice           = cognitoidp.ErrInvalidParameter.Msg("The answer is none of the factors to choose from.")
+	errSetupUnverified     = cognitoidp.ErrInvalidParameter.Msg("Missing required parameter EMAIL, or the session of VerifySoftwareToken")
+	errTooManyCodes        = cognitoidp.ErrTooManyRequests.Msg("%s", errAttemptLimit.Message)
+	errMFARequired         = cognitoidp.ErrInvalidParameter.Msg("The user pool requires MFA: factors of the user cannot be disabled.")
+	errPreferredTwice      = cognitoidp.ErrInvalidParameter.Msg("Only one MFA factor can be preferred.")
+	errPreferredNotEnabled = cognitoidp.ErrInvalidParameter.Msg("An MFA factor must be enabled to be preferred.")
+	errMFAOptions          = cognitoidp.ErrInvalidParameter.Msg("MFAOptions takes only DeliveryMedium SMS with AttributeName phone_number.")
+	errFriendlyName        = cognitoidp.ErrInvalidParameter.Msg("The name of the device is not valid.")
+	errPublicA             = cognitoidp.ErrInvalidParameter.Msg("Invalid SRP_A value.")
+	errMFAOffWithFactors   = cognitoidp.ErrInvalidParameter.Msg("Invalid MFA configuration given, can't turn off MFA and configure an MFA together.")
+	errMFAWithoutFactors   = cognitoidp.ErrInvalidParameter.Msg("Invalid MFA configuration given, can't disable all MFAs with a required or optional configuration.")
+	errMFAFirstFactor      = cognitoidp.ErrInvalidParameter.Msg("MFA cannot be required when EMAIL_OTP or SMS_OTP is an allowed first factor.")
+	errEmailMFATier        = cognitoidp.ErrFeatureUnavailableInTier.Msg("Email MFA is not available in the user pool's tier.")
+	errEmailMFASender      = cognitoidp.ErrInvalidParameter.Msg("Email MFA needs EmailSendingAccount DEVELOPER.")
+	errEmailMFARecovery    = cognitoidp.ErrInvalidParameter.Msg("Email MFA cannot be used where accounts are recovered by e-mail alone.")
+	errDeviceNotFound      = cognitoidp.ErrResourceNotFound.Msg("Device does not exist.")
+	errDeviceKeyExists     = cognitoidp.ErrDeviceKeyExists.Msg("Device key already exists.")
+	errForeignDeviceKey    = cognitoidp.ErrInvalidParameter.Msg("The device key is not the one that the access token was issued to.")
+	errDeviceVerifier      = cognitoidp.ErrInvalidParameter.Msg("Invalid DeviceSecretVerifierConfig.")
+	errNoDeviceTracking    = cognitoidp.ErrInvalidUserPoolConfiguration.Msg("Device tracking is not enabled for the user pool.")
+)
+
+func errFactorNotOffered(factor string) *awsapi.Error {
+	if factor == factorTOTP {
+		return cognitoidp.ErrInvalidParameter.Msg("%s", errSoftwareTokenOff.Message)
+	}
+	return cognitoidp.ErrInvalidParameter.Msg("%s has not been enabled by the userPool", factor)
+}
+
+func errNoFactorAddress(factor string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("User does not have delivery config set to turn on %s", factor)
 }
 
 // Codes.

@@ -16,6 +16,8 @@ const (
 	defaultVerificationSubject = "Your verification code"
 	defaultInvitation          = "Your username is {username} and temporary password is {####}."
 	defaultInvitationSubject   = "Your temporary password"
+	defaultMFA                 = "Your authentication code is {####}."
+	defaultMFASubject          = "Your authentication code"
 )
 
 // delivery is where a message to a user goes.
@@ -65,6 +67,16 @@ func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kin
 		subject, body = "", orDefault(t.SmsMessage, defaultVerification)
 	}
 	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
+}
+
+// sendMFACode puts the message with the code of a second factor in the outbox.
+func (s *Service) sendMFACode(ctx context.Context, tx *db.Tx, p *pool, u *user, to delivery, code string) error {
+	subject, body := "", orDefault(p.Settings.SmsAuthenticationMessage, defaultMFA)
+	if to.attribute == attrEmail {
+		c := deref(p.mfa.Email)
+		subject, body = orDefault(c.Subject, defaultMFASubject), orDefault(c.Message, defaultMFA)
+	}
+	return s.send(ctx, tx, p, u, codeMFA.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
 }
 
 // sendInvitation puts the invitation of a user whom an administrator created in the outbox, to be sent by medium.

@@ -30,6 +30,7 @@ type pool struct {
 	// Settings is the pool as DescribeUserPool answers it, without id, dates, ARN and number of users.
 	Settings cognitoidp.UserPoolType
 
+	mfa    mfaSettings
 	schema map[string]*cognitoidp.SchemaAttributeType
 	keys   *poolKeys // nil in a pool that was read in a transaction
 }
@@ -38,15 +39,16 @@ type poolRow struct {
 	ID, AccountID, Name    string
 	Created, Modified, Rev int64
 	Doc                    db.JSON[cognitoidp.UserPoolType]
+	MFA                    db.JSON[mfaSettings]
 }
 
-const poolColumns = `id, account_id, name, created, modified, rev, doc`
+const poolColumns = `id, account_id, name, created, modified, rev, doc, mfa`
 
 func (r *poolRow) pool() *pool {
 	p := &pool{
 		ID: r.ID, AccountID: r.AccountID,
 		Created: timeOf(r.Created), Modified: timeOf(r.Modified), Rev: r.Rev,
-		Settings: r.Doc.V,
+		Settings: r.Doc.V, mfa: r.MFA.V,
 	}
 	p.Settings.Name = &r.Name
 	p.schema = make(map[string]*cognitoidp.SchemaAttributeType, len(p.Settings.SchemaAttributes))
@@ -182,6 +184,7 @@ type userDoc struct {
 	Attributes map[string]string `json:"attributes"`        // without sub
 	Pending    map[string]string `json:"pending,omitempty"` // values of email and phone_number that wait for verification
 	History    []oldPassword     `json:"history,omitempty"` // newest first, without the current one
+	MFA        userMFA           `json:"mfa,omitzero"`
 }
 
 // oldPassword is a password that may not be used again.

@@ -64,7 +64,7 @@ func (s *Service) CreateUserPool(ctx context.Context, in *cognitoidp.CreateUserP
 		UserPoolTags: in.UserPoolTags, AdminCreateUserConfig: in.AdminCreateUserConfig, UserPoolAddOns: in.UserPoolAddOns,
 		AccountRecoverySetting: in.AccountRecoverySetting, UserPoolTier: in.UserPoolTier, KeyConfiguration: in.KeyConfiguration,
 		IssuerConfiguration: in.IssuerConfiguration, DcrConfiguration: in.DcrConfiguration, AcrConfiguration: in.AcrConfiguration,
-	})
+	}, &mfaSettings{})
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserP
 		if err := s.checkTriggers(in.LambdaConfig); err != nil {
 			return nil, err
 		}
-		settings, err := poolSettings(in)
+		settings, err := poolSettings(in, &p.mfa)
 		if err != nil {
 			return nil, err
 		}
@@ -161,6 +161,14 @@ func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserP
 // updatePool replaces the settings of the caller's pool with those that change returns. change must not write to the pool
 // that it is given.
 func (s *Service) updatePool(ctx context.Context, id string, change func(p *pool) (*cognitoidp.UserPoolType, error)) error {
+	return s.updatePoolMFA(ctx, id, func(p *pool) (*cognitoidp.UserPoolType, *mfaSettings, error) {
+		settings, err := change(p)
+		return settings, &p.mfa, err
+	})
+}
+
+// updatePoolMFA is updatePool for changes of what is set by SetUserPoolMfaConfig, too.
+func (s *Service) updatePoolMFA(ctx context.Context, id string, change func(p *pool) (*cognitoidp.UserPoolType, *mfaSettings, error)) error {
 	if _, err := s.ownPool(ctx, id); err != nil {
 		return err
 	}
@@ -169,13 +177,13 @@ func (s *Service) updatePool(ctx context.Context, id string, change func(p *pool
 		if err != nil {
 			return err
 		}
-		settings, err := change(p)
+		settings, mfa, err := change(p)
 		if err != nil {
 			return err
 		}
 		tx.Invalidate(poolScope(id))
-		return db.Changed(tx.ExecContext(ctx, `UPDATE user_pools SET name = $3, modified = $4, rev = rev + 1, doc = $5 WHERE id = $1 AND rev = $2`,
-			id, p.Rev, *settings.Name, s.now(), db.JSON[cognitoidp.UserPoolType]{V: *settings}))
+		return db.Changed(tx.ExecContext(ctx, `UPDATE user_pools SET name = $3, modified = $4, rev = rev + 1, doc = $5, mfa = $6 WHERE id = $1 AND rev = $2`,
+			id, p.Rev, *settings.Name, s.now(), db.JSON[cognitoidp.UserPoolType]{V: *settings}, db.JSON[mfaSettings]{V: *mfa}))
 	})
 }
 

@@ -62,7 +62,7 @@ func sameJSON(t *testing.T, what string, got any, want string, without ...string
 }
 
 func TestMinimalPool(t *testing.T) {
-	settings, err := poolSettings(&cognitoidp.UpdateUserPoolRequest{PoolName: aws.String("minimal")})
+	settings, err := poolSettings(&cognitoidp.UpdateUserPoolRequest{PoolName: aws.String("minimal")}, &mfaSettings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestPoolSettings(t *testing.T) {
 		text string // part of the message
 	}{
 		{"both kinds of names", in{AliasAttributes: []string{"email"}, UsernameAttributes: []string{"email"}}, "InvalidParameterException", "Only one of the aliasAttributes or usernameAttributes can be set in a user pool."},
-		{"MFA enforced", in{MfaConfiguration: new("ON")}, "InvalidParameterException", "MfaConfiguration ON is not available"},
+		{"MFA required without SMS", in{MfaConfiguration: new("ON")}, "InvalidParameterException", "SMS configuration and Auto verification for phone_number are required"},
 		{"MFA without SMS", in{MfaConfiguration: new("OPTIONAL")}, "InvalidParameterException", "SMS configuration and Auto verification for phone_number are required"},
 		{"MFA optional", in{MfaConfiguration: new("OPTIONAL"), SmsConfiguration: &cognitoidp.SmsConfigurationType{SnsCallerArn: new("arn:aws:iam::123456789012:role/sms")}}, "", ""},
 		{"no triggers", in{LambdaConfig: &cognitoidp.LambdaConfigType{}}, "", ""},
@@ -184,7 +184,7 @@ func TestPoolSettings(t *testing.T) {
 			AdminCreateUserConfig: test.in.AdminCreateUserConfig, UserPoolAddOns: test.in.UserPoolAddOns, UserPoolTier: test.in.UserPoolTier,
 			AccountRecoverySetting: test.in.AccountRecoverySetting, KeyConfiguration: test.in.KeyConfiguration,
 			IssuerConfiguration: test.in.IssuerConfiguration, DcrConfiguration: test.in.DcrConfiguration, AcrConfiguration: test.in.AcrConfiguration,
-		})
+		}, &mfaSettings{})
 		if err == nil {
 			err = fixSettings(settings, &test.in)
 		}
@@ -259,7 +259,7 @@ func TestPools(t *testing.T) {
 
 		// An update resets what it does not name, but neither name, tags, schema nor aliases.
 		_, err = ts.sdk.UpdateUserPool(ctx, &cip.UpdateUserPoolInput{UserPoolId: &id, MfaConfiguration: "ON"})
-		wantError(t, "enforcing MFA", err, "InvalidParameterException", "MfaConfiguration ON is not available in this server.")
+		wantError(t, "enforcing MFA without a factor", err, "InvalidParameterException", "SMS configuration and Auto verification for phone_number are required when MFA is required/optional")
 		if _, err := ts.sdk.UpdateUserPool(ctx, &cip.UpdateUserPoolInput{UserPoolId: &id}); err != nil {
 			t.Fatal(err)
 		}
@@ -565,7 +565,7 @@ func TestQuotas(t *testing.T) {
 	}
 	err := ts.DB.Tx(ctx, func(tx *db.Tx) error {
 		for _, statement := range []string{
-			`INSERT INTO user_pools ` + numbers(maxPools) + ` SELECT 'eu-central-1_' || i, account_id, name, 0, 0, 1, doc FROM n, user_pools WHERE id = $1`,
+			`INSERT INTO user_pools (id, account_id, name, created, modified, rev, doc) ` + numbers(maxPools) + ` SELECT 'eu-central-1_' || i, account_id, name, 0, 0, 1, doc FROM n, user_pools WHERE id = $1`,
 			`INSERT INTO user_pool_clients ` + numbers(maxClients) + ` SELECT 'c' || i, pool_id, name, 0, 0, 1, doc, secrets FROM n, user_pool_clients WHERE pool_id = $1`,
 			`INSERT INTO user_groups ` + numbers(maxGroups+1) + ` SELECT $1, 'g' || i, NULL, NULL, NULL, 0, 0 FROM n`,
 		} {

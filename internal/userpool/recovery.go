@@ -53,10 +53,28 @@ func (p *pool) recoveryDelivery(u *user) (delivery, error) {
 	case cognitoidp.UserStatusTypeForceChangePassword, cognitoidp.UserStatusTypeExternalProvider:
 		return delivery{}, errCannotResetNow
 	}
-	order := []string{attrPhone, attrEmail}
+	order := p.recoveryOrder()
+	if order == nil {
+		order = []string{attrPhone, attrEmail}
+	} else if p.mfaMode() != cognitoidp.UserPoolMfaTypeOff {
+		// Where the second factor goes, the way around the first must not go too.
+		order = slices.DeleteFunc(order, func(attr string) bool {
+			return slices.ContainsFunc(u.mfa().Enabled, func(f string) bool { return addressOf(f) == attr })
+		})
+	}
+	for _, attribute := range order {
+		if value := u.attributes()[attribute]; value != "" && u.verified(attribute) {
+			return delivery{attribute, value}, nil
+		}
+	}
+	return delivery{}, errNoResetDestination
+}
+
+// recoveryOrder is the attributes of AccountRecoverySetting, the first one first; nil if the pool does not have it.
+func (p *pool) recoveryOrder() (order []string) {
 	if r := p.Settings.AccountRecoverySetting; r != nil && len(r.RecoveryMechanisms) > 0 {
 		mechanisms := slices.SortedFunc(slices.Values(r.RecoveryMechanisms), func(a, b cognitoidp.RecoveryOptionType) int { return int(*a.Priority - *b.Priority) })
-		order = order[:0]
+		order = []string{}
 		for _, m := range mechanisms {
 			switch *m.Name {
 			case cognitoidp.RecoveryOptionNameTypeVerifiedEmail:
@@ -66,12 +84,7 @@ func (p *pool) recoveryDelivery(u *user) (delivery, error) {
 			}
 		}
 	}
-	for _, attribute := range order {
-		if value := u.attributes()[attribute]; value != "" && u.verified(attribute) {
-			return delivery{attribute, value}, nil
-		}
-	}
-	return delivery{}, errNoResetDestination
+	return order
 }
 
 // adminRecoversOnly reports whether users of the pool cannot recover their accounts themselves.

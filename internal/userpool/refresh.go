@@ -12,7 +12,7 @@ import (
 	"usher/internal/db"
 )
 
-const refreshTokenVersion = 1
+const refreshTokenVersion = 2
 
 // longestToken is the longest life of an access or ID token (AccessTokenValidityType).
 const longestToken = 24 * time.Hour
@@ -27,6 +27,7 @@ func (s *Service) sealRefreshToken(p *pool, g grant) string {
 	w.number(g.AuthTime)
 	w.number(g.Expires)
 	w.number(g.Turn)
+	w.text(g.Device)
 	return base64.RawURLEncoding.EncodeToString(s.Seal.Box(boxRefresh).Seal(w, boundTo(refreshTokenVersion, p.ID, "")))
 }
 
@@ -43,7 +44,7 @@ func (s *Service) openRefreshToken(p *pool, text string) (grant, error) {
 	}
 	r := unpacker{rest: plain}
 	g.Client, g.Sub, g.Origin, g.Event = r.text(), r.text(), r.text(), r.text()
-	g.AuthTime, g.Expires, g.Turn = r.number(), r.number(), r.number()
+	g.AuthTime, g.Expires, g.Turn, g.Device = r.number(), r.number(), r.number(), r.text()
 	if !r.done() {
 		return g, errRefresh
 	}
@@ -56,7 +57,7 @@ func (a *signIn) refresh(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, u, err := a.openGrant(ctx, a.pool, a.client, text)
+	g, u, err := a.openGrant(ctx, a.pool, a.client, text, a.params["DEVICE_KEY"])
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +75,9 @@ func (a *signIn) refresh(ctx context.Context) (*outcome, error) {
 	return &outcome{tokens: tokens}, nil
 }
 
-// openGrant returns the grant of a refresh token that client c may use now, and its user.
-func (s *Service) openGrant(ctx context.Context, p *pool, c *client, text string) (grant, *user, error) {
+// openGrant returns the grant of a refresh token that client c may use now, and its user. In a pool that tracks devices it
+// must come from the device that it was issued to.
+func (s *Service) openGrant(ctx context.Context, p *pool, c *client, text, device string) (grant, *user, error) {
 	g, err := s.openRefreshToken(p, text)
 	if err != nil {
 		return g, nil, err
@@ -85,6 +87,9 @@ func (s *Service) openGrant(ctx context.Context, p *pool, c *client, text string
 	}
 	if s.Now().UnixMicro() >= g.Expires {
 		return g, nil, errRefreshExpired
+	}
+	if p.tracksDevices() && g.Device != "" && g.Device != device {
+		return g, nil, errRefreshDevice
 	}
 	u, revoked, err := s.userOfSession(ctx, p, g.Sub, g.Origin)
 	if errors.Is(err, cognitoidp.ErrUserNotFound) {
@@ -122,7 +127,7 @@ func (s *Service) GetTokensFromRefreshToken(ctx context.Context, in *cognitoidp.
 	if !c.knows(in.ClientSecret) {
 		return nil, cognitoidp.ErrNotAuthorized.Msg("Client %s is configured with secret but the secret did not match", c.ID)
 	}
-	g, u, err := s.openGrant(ctx, p, c, *in.RefreshToken)
+	g, u, err := s.openGrant(ctx, p, c, *in.RefreshToken, deref(in.DeviceKey))
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,9 @@ type Service struct {
 	secrets   *seal.Box // client secrets, each for its client
 	pages     *seal.Box // pagination tokens, each for its listing
 
+	totpSecrets     *seal.Box // of authenticator apps, each for its pool and sub
+	deviceVerifiers *seal.Box // SRP verifiers of devices, each for its pool, sub and key
+
 	auth authState
 }
 
@@ -73,6 +76,8 @@ func New(s Service) *Service {
 	s.verifiers = s.Seal.Box("user pool password verifier")
 	s.secrets = s.Seal.Box("app client secret")
 	s.pages = s.Seal.Box("user pool pagination token")
+	s.totpSecrets = s.Seal.Box("user pool software token")
+	s.deviceVerifiers = s.Seal.Box("user pool device verifier")
 	s.initAuth()
 	return &s
 }

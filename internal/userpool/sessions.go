@@ -26,6 +26,15 @@ type session struct {
 	Event     string   // event_id of the sign-in
 	Password  int64    // password_set_at of the password that was proven, µs; a newer password ends the session
 	Expires   int64    // µs
+
+	Pool, Client string   // that it was sealed for
+	Choices      []string // what SELECT_MFA_TYPE and MFA_SETUP may be answered with
+	Done         bool     // MFA_SETUP: the authenticator app is verified
+	Setup        bool     // the code makes To the user's address
+	To           delivery // where the code went
+	Code         []byte   // hash of the code; for DEVICE_PASSWORD_VERIFIER the secret block
+	Device       string   // key of the device that takes part
+	Proof        []byte   // of package srp, for DEVICE_PASSWORD_VERIFIER
 }
 
 // Purposes of sealed texts.
@@ -39,7 +48,7 @@ const (
 
 const (
 	sessionPrefix  = "AYABe" // as sessions of AWS begin
-	sessionVersion = 1
+	sessionVersion = 2
 )
 
 // newSession gives st an id and its time.
@@ -62,17 +71,36 @@ func (s *Service) sealSession(p *pool, c *client, st session) string {
 	w.text(st.Event)
 	w.number(st.Password)
 	w.number(st.Expires)
-	return sessionPrefix + base64.RawURLEncoding.EncodeToString(s.Seal.Box(boxSession).Seal(w, boundTo(sessionVersion, p.ID, c.ID)))
+	w.text(p.ID)
+	w.text(c.ID)
+	w.texts(st.Choices)
+	w.flag(st.Done)
+	w.flag(st.Setup)
+	w.text(st.To.attribute)
+	w.text(st.To.target)
+	w.bytes(st.Code)
+	w.text(st.Device)
+	w.bytes(st.Proof)
+	return sessionPrefix + base64.RawURLEncoding.EncodeToString(s.Seal.Box(boxSession).Seal(w, []byte{sessionVersion}))
 }
 
-// openSession returns the session that text seals. It says nothing about whether the session was used before.
+// openSession returns the session of a client that text seals. It says nothing about whether the session was used before.
 func (s *Service) openSession(p *pool, c *client, text string) (session, error) {
+	st, err := s.unsealSession(text)
+	if err == nil && (st.Pool != p.ID || st.Client != c.ID) {
+		err = errSession
+	}
+	return st, err
+}
+
+// unsealSession is openSession for calls that do not name a client.
+func (s *Service) unsealSession(text string) (session, error) {
 	var st session
 	sealed, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(text, sessionPrefix))
 	if err != nil || !strings.HasPrefix(text, sessionPrefix) {
 		return st, errSession
 	}
-	plain, err := s.Seal.Box(boxSession).Open(sealed, boundTo(sessionVersion, p.ID, c.ID))
+	plain, err := s.Seal.Box(boxSession).Open(sealed, []byte{sessionVersion})
 	if err != nil {
 		return st, errSession.With(err)
 	}
@@ -80,6 +108,9 @@ func (s *Service) openSession(p *pool, c *client, text string) (session, error) 
 	copy(st.ID[:], r.bytes())
 	st.Challenge, st.Flow, st.Sub, st.Event = r.text(), r.text(), r.text(), r.text()
 	st.Password, st.Expires = r.number(), r.number()
+	st.Pool, st.Client, st.Choices, st.Done, st.Setup = r.text(), r.text(), r.texts(), r.flag(), r.flag()
+	st.To = delivery{r.text(), r.text()}
+	st.Code, st.Device, st.Proof = r.bytes(), r.text(), r.bytes()
 	if !r.done() {
 		return st, errSession
 	}
@@ -101,6 +132,11 @@ func useSession(ctx context.Context, tx *db.Tx, st session) error {
 		return errSessionUsed
 	}
 	return nil
+}
+
+// isUsed reports whether st was answered.
+func isUsed(ctx context.Context, q db.Querier, st session) (bool, error) {
+	return db.One[bool](ctx, q, `SELECT EXISTS (SELECT 1 FROM used_sessions WHERE id = $1)`, usedID(st.ID, st.Expires))
 }
 
 // secretBlock is the state of an SRP proof between InitiateAuth and the answer to PASSWORD_VERIFIER.
@@ -232,6 +268,12 @@ type packer []byte
 func (w *packer) number(n int64) { *w = binary.AppendVarint(*w, n) }
 func (w *packer) text(s string)  { *w = append(binary.AppendUvarint(*w, uint64(len(s))), s...) }
 func (w *packer) bytes(b []byte) { *w = append(binary.AppendUvarint(*w, uint64(len(b))), b...) }
+func (w *packer) texts(list []string) {
+	w.number(int64(len(list)))
+	for _, s := range list {
+		w.text(s)
+	}
+}
 func (w *packer) flag(b bool) {
 	if b {
 		*w = append(*w, 1)
@@ -264,6 +306,14 @@ func (r *unpacker) bytes() []byte {
 }
 
 func (r *unpacker) text() string { return string(r.bytes()) }
+
+func (r *unpacker) texts() (list []string) {
+	n := r.number()
+	for i := int64(0); i < n && !r.bad; i++ {
+		list = append(list, r.text())
+	}
+	return list
+}
 
 func (r *unpacker) flag() bool {
 	if len(r.rest) == 0 {

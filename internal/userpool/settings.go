@@ -6,10 +6,11 @@ import (
 	"usher/internal/api/cognitoidp"
 )
 
-// poolSettings checks the settings of a pool that can be changed and returns them with the defaults filled in.
+// poolSettings checks the settings of a pool that can be changed and returns them with the defaults filled in. mfa is what
+// the pool has beside them.
 //
 // Source: Amazon Cognito user pools API reference, CreateUserPool and UpdateUserPool.
-func poolSettings(in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UserPoolType, error) {
+func poolSettings(in *cognitoidp.UpdateUserPoolRequest, mfa *mfaSettings) (*cognitoidp.UserPoolType, error) {
 	if err := refuseUnavailable(in); err != nil {
 		return nil, err
 	}
@@ -39,15 +40,13 @@ func poolSettings(in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UserPoolTyp
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, checkMFA(s, mfa)
 }
 
 // refuseUnavailable refuses settings that promise what the server does not do, most of them protection of the users. Who
 // configures them would otherwise believe it to be there. What is missing in comfort only is stored and returned.
 func refuseUnavailable(in *cognitoidp.UpdateUserPoolRequest) error {
 	switch {
-	case deref(in.MfaConfiguration) == cognitoidp.UserPoolMfaTypeOn:
-		return errNotAvailable("MfaConfiguration ON")
 	case in.UserPoolAddOns != nil && deref(in.UserPoolAddOns.AdvancedSecurityMode) != cognitoidp.AdvancedSecurityModeTypeOff:
 		return errNotAvailable("AdvancedSecurityMode " + deref(in.UserPoolAddOns.AdvancedSecurityMode))
 	case in.KeyConfiguration != nil && deref(in.KeyConfiguration.KeyType) == cognitoidp.EncryptionKeyTypeCustomerManagedKey:
@@ -163,9 +162,6 @@ func setEmail(s *cognitoidp.UserPoolType, in *cognitoidp.UpdateUserPoolRequest) 
 func checkSMS(s *cognitoidp.UserPoolType, _ *cognitoidp.UpdateUserPoolRequest) error {
 	if sms := s.SmsConfiguration; sms != nil && (sms.SnsCallerArn == nil) == (sms.EumsSms == nil) {
 		return errSMSConfiguration
-	}
-	if *s.MfaConfiguration != cognitoidp.UserPoolMfaTypeOff && s.SmsConfiguration == nil {
-		return errMFAWithoutSMS
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ var remains = []struct{ table, key string }{
 	{"user_group_members", "pool_id, username_key, group_name"},
 	{"user_codes", "pool_id, sub, purpose"},
 	{"user_rates", "pool_id, sub, kind"},
+	{"user_software_tokens", "pool_id, sub"},
+	{"user_devices", "pool_id, sub, device_key"},
 	{"token_revocations", "pool_id, origin_jti"},
 	{"refresh_rotations", "pool_id, origin_jti"},
 }

@@ -31,6 +31,7 @@ type grant struct {
 	AuthTime int64  // auth_time, s
 	Expires  int64  // of the refresh token, µs
 	Turn     int64  // how often the refresh token was rotated
+	Device   string // key of the device, in pools that track devices
 }
 
 // newOrigin returns an origin_jti for a sign-in at t: a version 7 UUID with the microseconds in rand_a (RFC 9562 section
@@ -73,10 +74,10 @@ func startedBefore(origin string, authTime, cut int64) bool {
 }
 
 // signedIn begins a sign-in session of u and issues its tokens.
-func (s *Service) signedIn(ctx context.Context, p *pool, c *client, u *user, event string) (*cognitoidp.AuthenticationResultType, error) {
+func (s *Service) signedIn(ctx context.Context, p *pool, c *client, u *user, event, device string) (*cognitoidp.AuthenticationResultType, error) {
 	now := s.Now()
 	start := time.UnixMicro(max(now.UnixMicro(), u.TokensAfter+1))
-	g := grant{Client: c.ID, Sub: u.Sub, Origin: newOrigin(start), Event: event, AuthTime: now.Unix(), Expires: now.Add(c.RefreshTokenLife).UnixMicro()}
+	g := grant{Client: c.ID, Sub: u.Sub, Origin: newOrigin(start), Event: event, AuthTime: now.Unix(), Expires: now.Add(c.RefreshTokenLife).UnixMicro(), Device: device}
 	result, err := s.issue(ctx, p, c, u, g)
 	if err != nil {
 		return nil, err
@@ -102,6 +103,9 @@ func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g gran
 	}
 	id.addAttributes(p, c, u)
 	addGroups(access, id, groups)
+	if g.Device != "" {
+		access["device_key"] = g.Device
+	}
 	if c.revocable() {
 		access["origin_jti"], access["jti"] = g.Origin, ids.UUID()
 		id["origin_jti"], id["jti"] = g.Origin, ids.UUID()
@@ -239,7 +243,8 @@ type bearer struct {
 	token  AccessToken
 	pool   *pool
 	client *client
-	user   *user // as of the check of the token
+	user   *user  // as of the check of the token
+	device string // device_key
 }
 
 type bearerKey struct{}
@@ -290,6 +295,7 @@ func (s *Service) verifyAccessToken(ctx context.Context, text string) (*bearer, 
 	b.token.Sub, _ = c.String("sub")
 	b.token.Username, _ = c.String("username")
 	b.token.OriginJTI, _ = c.String("origin_jti")
+	b.device, _ = c.String("device_key")
 	b.token.Scopes = strings.Fields(scope)
 	b.token.AuthTime, b.token.IssuedAt, b.token.Expires = time.Unix(authTime, 0), time.Unix(issued, 0), time.Unix(expires, 0)
 	if use != "access" {

@@ -201,11 +201,12 @@ func (s *Service) deleteUser(ctx context.Context, tx *db.Tx, u *user) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM user_group_members WHERE pool_id = $1 AND username_key = $2`, u.PoolID, u.Key); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM user_codes WHERE pool_id = $1 AND sub = $2`, u.PoolID, u.Sub); err != nil {
-		return err
+	for _, table := range []string{"user_codes", "user_rates", "user_software_tokens", "user_devices"} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE pool_id = $1 AND sub = $2`, u.PoolID, u.Sub); err != nil {
+			return err
+		}
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM user_rates WHERE pool_id = $1 AND sub = $2`, u.PoolID, u.Sub)
-	return err
+	return nil
 }
 
 // hasRow reports whether a query returns a row of one number.
@@ -431,6 +432,7 @@ func (s *Service) AdminGetUser(ctx context.Context, in *cognitoidp.AdminGetUserR
 	return &cognitoidp.AdminGetUserResponse{
 		Username: w.Username, UserAttributes: w.Attributes, UserStatus: w.UserStatus, Enabled: w.Enabled,
 		UserCreateDate: w.UserCreateDate, UserLastModifiedDate: w.UserLastModifiedDate,
+		MFAOptions: u.mfa().options(), PreferredMfaSetting: u.mfa().preferred(), UserMFASettingList: u.mfa().Enabled,
 	}, nil
 }
 

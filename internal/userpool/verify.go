@@ -13,7 +13,8 @@ import (
 // GetUser returns the signed-in user's attributes that the client may read.
 func (s *Service) GetUser(ctx context.Context, in *cognitoidp.GetUserRequest) (*cognitoidp.GetUserResponse, error) {
 	b := bearerFrom(ctx)
-	out := &cognitoidp.GetUserResponse{Username: &b.user.Username, UserAttributes: []cognitoidp.AttributeType{{Name: new(attrSub), Value: &b.user.Sub}}}
+	out := &cognitoidp.GetUserResponse{Username: &b.user.Username, UserAttributes: []cognitoidp.AttributeType{{Name: new(attrSub), Value: &b.user.Sub}},
+		MFAOptions: b.user.mfa().options(), PreferredMfaSetting: b.user.mfa().preferred(), UserMFASettingList: b.user.mfa().Enabled}
 	for _, name := range slices.Sorted(maps.Keys(b.user.attributes())) {
 		if b.client.readable(name) {
 			out.UserAttributes = append(out.UserAttributes, cognitoidp.AttributeType{Name: new(name), Value: new(b.user.attributes()[name])})

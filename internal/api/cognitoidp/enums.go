@@ -105,6 +105,12 @@ const (
 	DeliveryMediumTypeEmail = "EMAIL"
 )
 
+// Values of DeviceRememberedStatusType.
+const (
+	DeviceRememberedStatusTypeRemembered    = "remembered"
+	DeviceRememberedStatusTypeNotRemembered = "not_remembered"
+)
+
 // Values of EmailSendingAccountType.
 const (
 	EmailSendingAccountTypeCognitoDefault = "COGNITO_DEFAULT"
@@ -227,6 +233,12 @@ const (
 	UserStatusTypeExternalProvider    = "EXTERNAL_PROVIDER"
 )
 
+// Values of UserVerificationType.
+const (
+	UserVerificationTypeRequired  = "required"
+	UserVerificationTypePreferred = "preferred"
+)
+
 // Values of UsernameAttributeType.
 const (
 	UsernameAttributeTypePhoneNumber = "phone_number"
@@ -237,4 +249,16 @@ const (
 const (
 	VerifiedAttributeTypePhoneNumber = "phone_number"
 	VerifiedAttributeTypeEmail       = "email"
+)
+
+// Values of VerifySoftwareTokenResponseType.
+const (
+	VerifySoftwareTokenResponseTypeSuccess = "SUCCESS"
+	VerifySoftwareTokenResponseTypeError   = "ERROR"
+)
+
+// Values of WebAuthnFactorConfigurationType.
+const (
+	WebAuthnFactorConfigurationTypeSingleFactor                    = "SINGLE_FACTOR"
+	WebAuthnFactorConfigurationTypeMultiFactorWithUserVerification = "MULTI_FACTOR_WITH_USER_VERIFICATION"
 )

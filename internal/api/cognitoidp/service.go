@@ -25,20 +25,30 @@ type Service interface {
 	AdminAddUserToGroup(context.Context, *AdminAddUserToGroupRequest) error
 	AdminConfirmSignUp(context.Context, *AdminConfirmSignUpRequest) (*AdminConfirmSignUpResponse, error)
 	AdminCreateUser(context.Context, *AdminCreateUserRequest) (*AdminCreateUserResponse, error)
+	AdminDeleteSoftwareToken(context.Context, *AdminDeleteSoftwareTokenRequest) (*AdminDeleteSoftwareTokenResponse, error)
 	AdminDeleteUser(context.Context, *AdminDeleteUserRequest) error
 	AdminDeleteUserAttributes(context.Context, *AdminDeleteUserAttributesRequest) (*AdminDeleteUserAttributesResponse, error)
 	AdminDisableUser(context.Context, *AdminDisableUserRequest) (*AdminDisableUserResponse, error)
 	AdminEnableUser(context.Context, *AdminEnableUserRequest) (*AdminEnableUserResponse, error)
+	AdminForgetDevice(context.Context, *AdminForgetDeviceRequest) error
+	AdminGetDevice(context.Context, *AdminGetDeviceRequest) (*AdminGetDeviceResponse, error)
 	AdminGetUser(context.Context, *AdminGetUserRequest) (*AdminGetUserResponse, error)
+	AdminGetUserAuthFactors(context.Context, *AdminGetUserAuthFactorsRequest) (*AdminGetUserAuthFactorsResponse, error)
 	AdminInitiateAuth(context.Context, *AdminInitiateAuthRequest) (*AdminInitiateAuthResponse, error)
+	AdminListDevices(context.Context, *AdminListDevicesRequest) (*AdminListDevicesResponse, error)
 	AdminListGroupsForUser(context.Context, *AdminListGroupsForUserRequest) (*AdminListGroupsForUserResponse, error)
 	AdminRemoveUserFromGroup(context.Context, *AdminRemoveUserFromGroupRequest) error
 	AdminResetUserPassword(context.Context, *AdminResetUserPasswordRequest) (*AdminResetUserPasswordResponse, error)
 	AdminRespondToAuthChallenge(context.Context, *AdminRespondToAuthChallengeRequest) (*AdminRespondToAuthChallengeResponse, error)
+	AdminSetUserMFAPreference(context.Context, *AdminSetUserMFAPreferenceRequest) (*AdminSetUserMFAPreferenceResponse, error)
 	AdminSetUserPassword(context.Context, *AdminSetUserPasswordRequest) (*AdminSetUserPasswordResponse, error)
+	AdminSetUserSettings(context.Context, *AdminSetUserSettingsRequest) (*AdminSetUserSettingsResponse, error)
+	AdminUpdateDeviceStatus(context.Context, *AdminUpdateDeviceStatusRequest) (*AdminUpdateDeviceStatusResponse, error)
 	AdminUpdateUserAttributes(context.Context, *AdminUpdateUserAttributesRequest) (*AdminUpdateUserAttributesResponse, error)
 	AdminUserGlobalSignOut(context.Context, *AdminUserGlobalSignOutRequest) (*AdminUserGlobalSignOutResponse, error)
+	AssociateSoftwareToken(context.Context, *AssociateSoftwareTokenRequest) (*AssociateSoftwareTokenResponse, error)
 	ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error)
+	ConfirmDevice(context.Context, *ConfirmDeviceRequest) (*ConfirmDeviceResponse, error)
 	ConfirmForgotPassword(context.Context, *ConfirmForgotPasswordRequest) (*ConfirmForgotPasswordResponse, error)
 	ConfirmSignUp(context.Context, *ConfirmSignUpRequest) (*ConfirmSignUpResponse, error)
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
@@ -51,13 +61,18 @@ type Service interface {
 	DeleteUserPoolClient(context.Context, *DeleteUserPoolClientRequest) error
 	DescribeUserPool(context.Context, *DescribeUserPoolRequest) (*DescribeUserPoolResponse, error)
 	DescribeUserPoolClient(context.Context, *DescribeUserPoolClientRequest) (*DescribeUserPoolClientResponse, error)
+	ForgetDevice(context.Context, *ForgetDeviceRequest) error
 	ForgotPassword(context.Context, *ForgotPasswordRequest) (*ForgotPasswordResponse, error)
+	GetDevice(context.Context, *GetDeviceRequest) (*GetDeviceResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
 	GetTokensFromRefreshToken(context.Context, *GetTokensFromRefreshTokenRequest) (*GetTokensFromRefreshTokenResponse, error)
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	GetUserAttributeVerificationCode(context.Context, *GetUserAttributeVerificationCodeRequest) (*GetUserAttributeVerificationCodeResponse, error)
+	GetUserAuthFactors(context.Context, *GetUserAuthFactorsRequest) (*GetUserAuthFactorsResponse, error)
+	GetUserPoolMfaConfig(context.Context, *GetUserPoolMfaConfigRequest) (*GetUserPoolMfaConfigResponse, error)
 	GlobalSignOut(context.Context, *GlobalSignOutRequest) (*GlobalSignOutResponse, error)
 	InitiateAuth(context.Context, *InitiateAuthRequest) (*InitiateAuthResponse, error)
+	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	ListTagsForResource(context.Context, *ListTagsForResourceRequest) (*ListTagsForResourceResponse, error)
 	ListUserPoolClients(context.Context, *ListUserPoolClientsRequest) (*ListUserPoolClientsResponse, error)
@@ -67,13 +82,18 @@ type Service interface {
 	ResendConfirmationCode(context.Context, *ResendConfirmationCodeRequest) (*ResendConfirmationCodeResponse, error)
 	RespondToAuthChallenge(context.Context, *RespondToAuthChallengeRequest) (*RespondToAuthChallengeResponse, error)
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
+	SetUserMFAPreference(context.Context, *SetUserMFAPreferenceRequest) (*SetUserMFAPreferenceResponse, error)
+	SetUserPoolMfaConfig(context.Context, *SetUserPoolMfaConfigRequest) (*SetUserPoolMfaConfigResponse, error)
+	SetUserSettings(context.Context, *SetUserSettingsRequest) (*SetUserSettingsResponse, error)
 	SignUp(context.Context, *SignUpRequest) (*SignUpResponse, error)
 	TagResource(context.Context, *TagResourceRequest) (*TagResourceResponse, error)
 	UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error)
+	UpdateDeviceStatus(context.Context, *UpdateDeviceStatusRequest) (*UpdateDeviceStatusResponse, error)
 	UpdateGroup(context.Context, *UpdateGroupRequest) (*UpdateGroupResponse, error)
 	UpdateUserAttributes(context.Context, *UpdateUserAttributesRequest) (*UpdateUserAttributesResponse, error)
 	UpdateUserPool(context.Context, *UpdateUserPoolRequest) (*UpdateUserPoolResponse, error)
 	UpdateUserPoolClient(context.Context, *UpdateUserPoolClientRequest) (*UpdateUserPoolClientResponse, error)
+	VerifySoftwareToken(context.Context, *VerifySoftwareTokenRequest) (*VerifySoftwareTokenResponse, error)
 	VerifyUserAttribute(context.Context, *VerifyUserAttributeRequest) (*VerifyUserAttributeResponse, error)
 }
 
@@ -84,20 +104,30 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("AdminAddUserToGroup", "cognito-idp:AdminAddUserToGroup", awsapi.Signed, s.AdminAddUserToGroup),
 		awsapi.Op("AdminConfirmSignUp", "cognito-idp:AdminConfirmSignUp", awsapi.Signed, s.AdminConfirmSignUp),
 		awsapi.Op("AdminCreateUser", "cognito-idp:AdminCreateUser", awsapi.Signed, s.AdminCreateUser),
+		awsapi.Op("AdminDeleteSoftwareToken", "cognito-idp:AdminDeleteSoftwareToken", awsapi.Signed, s.AdminDeleteSoftwareToken),
 		awsapi.OpNoOutput("AdminDeleteUser", "cognito-idp:AdminDeleteUser", awsapi.Signed, s.AdminDeleteUser),
 		awsapi.Op("AdminDeleteUserAttributes", "cognito-idp:AdminDeleteUserAttributes", awsapi.Signed, s.AdminDeleteUserAttributes),
 		awsapi.Op("AdminDisableUser", "cognito-idp:AdminDisableUser", awsapi.Signed, s.AdminDisableUser),
 		awsapi.Op("AdminEnableUser", "cognito-idp:AdminEnableUser", awsapi.Signed, s.AdminEnableUser),
+		awsapi.OpNoOutput("AdminForgetDevice", "cognito-idp:AdminForgetDevice", awsapi.Signed, s.AdminForgetDevice),
+		awsapi.Op("AdminGetDevice", "cognito-idp:AdminGetDevice", awsapi.Signed, s.AdminGetDevice),
 		awsapi.Op("AdminGetUser", "cognito-idp:AdminGetUser", awsapi.Signed, s.AdminGetUser),
+		awsapi.Op("AdminGetUserAuthFactors", "cognito-idp:AdminGetUserAuthFactors", awsapi.Signed, s.AdminGetUserAuthFactors),
 		awsapi.Op("AdminInitiateAuth", "cognito-idp:AdminInitiateAuth", awsapi.Signed, s.AdminInitiateAuth),
+		awsapi.Op("AdminListDevices", "cognito-idp:AdminListDevices", awsapi.Signed, s.AdminListDevices),
 		awsapi.Op("AdminListGroupsForUser", "cognito-idp:AdminListGroupsForUser", awsapi.Signed, s.AdminListGroupsForUser),
 		awsapi.OpNoOutput("AdminRemoveUserFromGroup", "cognito-idp:AdminRemoveUserFromGroup", awsapi.Signed, s.AdminRemoveUserFromGroup),
 		awsapi.Op("AdminResetUserPassword", "cognito-idp:AdminResetUserPassword", awsapi.Signed, s.AdminResetUserPassword),
 		awsapi.Op("AdminRespondToAuthChallenge", "cognito-idp:AdminRespondToAuthChallenge", awsapi.Signed, s.AdminRespondToAuthChallenge),
+		awsapi.Op("AdminSetUserMFAPreference", "cognito-idp:AdminSetUserMFAPreference", awsapi.Signed, s.AdminSetUserMFAPreference),
 		awsapi.Op("AdminSetUserPassword", "cognito-idp:AdminSetUserPassword", awsapi.Signed, s.AdminSetUserPassword),
+		awsapi.Op("AdminSetUserSettings", "cognito-idp:AdminSetUserSettings", awsapi.Signed, s.AdminSetUserSettings),
+		awsapi.Op("AdminUpdateDeviceStatus", "cognito-idp:AdminUpdateDeviceStatus", awsapi.Signed, s.AdminUpdateDeviceStatus),
 		awsapi.Op("AdminUpdateUserAttributes", "cognito-idp:AdminUpdateUserAttributes", awsapi.Signed, s.AdminUpdateUserAttributes),
 		awsapi.Op("AdminUserGlobalSignOut", "cognito-idp:AdminUserGlobalSignOut", awsapi.Signed, s.AdminUserGlobalSignOut),
+		awsapi.Op("AssociateSoftwareToken", "cognito-idp:AssociateSoftwareToken", awsapi.Open, s.AssociateSoftwareToken),
 		awsapi.Op("ChangePassword", "cognito-idp:ChangePassword", awsapi.Bearer, s.ChangePassword),
+		awsapi.Op("ConfirmDevice", "cognito-idp:ConfirmDevice", awsapi.Bearer, s.ConfirmDevice),
 		awsapi.Op("ConfirmForgotPassword", "cognito-idp:ConfirmForgotPassword", awsapi.Open, s.ConfirmForgotPassword),
 		awsapi.Op("ConfirmSignUp", "cognito-idp:ConfirmSignUp", awsapi.Open, s.ConfirmSignUp),
 		awsapi.Op("CreateGroup", "cognito-idp:CreateGroup", awsapi.Signed, s.CreateGroup),
@@ -110,13 +140,18 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteUserPoolClient", "cognito-idp:DeleteUserPoolClient", awsapi.Signed, s.DeleteUserPoolClient),
 		awsapi.Op("DescribeUserPool", "cognito-idp:DescribeUserPool", awsapi.Signed, s.DescribeUserPool),
 		awsapi.Op("DescribeUserPoolClient", "cognito-idp:DescribeUserPoolClient", awsapi.Signed, s.DescribeUserPoolClient),
+		awsapi.OpNoOutput("ForgetDevice", "cognito-idp:ForgetDevice", awsapi.Open, s.ForgetDevice),
 		awsapi.Op("ForgotPassword", "cognito-idp:ForgotPassword", awsapi.Open, s.ForgotPassword),
+		awsapi.Op("GetDevice", "cognito-idp:GetDevice", awsapi.Open, s.GetDevice),
 		awsapi.Op("GetGroup", "cognito-idp:GetGroup", awsapi.Signed, s.GetGroup),
 		awsapi.Op("GetTokensFromRefreshToken", "cognito-idp:GetTokensFromRefreshToken", awsapi.Open, s.GetTokensFromRefreshToken),
 		awsapi.Op("GetUser", "cognito-idp:GetUser", awsapi.Bearer, s.GetUser),
 		awsapi.Op("GetUserAttributeVerificationCode", "cognito-idp:GetUserAttributeVerificationCode", awsapi.Bearer, s.GetUserAttributeVerificationCode),
+		awsapi.Op("GetUserAuthFactors", "cognito-idp:GetUserAuthFactors", awsapi.Bearer, s.GetUserAuthFactors),
+		awsapi.Op("GetUserPoolMfaConfig", "cognito-idp:GetUserPoolMfaConfig", awsapi.Signed, s.GetUserPoolMfaConfig),
 		awsapi.Op("GlobalSignOut", "cognito-idp:GlobalSignOut", awsapi.Bearer, s.GlobalSignOut),
 		awsapi.Op("InitiateAuth", "cognito-idp:InitiateAuth", awsapi.Open, s.InitiateAuth),
+		awsapi.Op("ListDevices", "cognito-idp:ListDevices", awsapi.Bearer, s.ListDevices),
 		awsapi.Op("ListGroups", "cognito-idp:ListGroups", awsapi.Signed, s.ListGroups),
 		awsapi.Op("ListTagsForResource", "cognito-idp:ListTagsForResource", awsapi.Signed, s.ListTagsForResource),
 		awsapi.Op("ListUserPoolClients", "cognito-idp:ListUserPoolClients", awsapi.Signed, s.ListUserPoolClients),
@@ -126,13 +161,18 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ResendConfirmationCode", "cognito-idp:ResendConfirmationCode", awsapi.Open, s.ResendConfirmationCode),
 		awsapi.Op("RespondToAuthChallenge", "cognito-idp:RespondToAuthChallenge", awsapi.Open, s.RespondToAuthChallenge),
 		awsapi.Op("RevokeToken", "cognito-idp:RevokeToken", awsapi.Open, s.RevokeToken),
+		awsapi.Op("SetUserMFAPreference", "cognito-idp:SetUserMFAPreference", awsapi.Bearer, s.SetUserMFAPreference),
+		awsapi.Op("SetUserPoolMfaConfig", "cognito-idp:SetUserPoolMfaConfig", awsapi.Signed, s.SetUserPoolMfaConfig),
+		awsapi.Op("SetUserSettings", "cognito-idp:SetUserSettings", awsapi.Bearer, s.SetUserSettings),
 		awsapi.Op("SignUp", "cognito-idp:SignUp", awsapi.Open, s.SignUp),
 		awsapi.Op("TagResource", "cognito-idp:TagResource", awsapi.Signed, s.TagResource),
 		awsapi.Op("UntagResource", "cognito-idp:UntagResource", awsapi.Signed, s.UntagResource),
+		awsapi.Op("UpdateDeviceStatus", "cognito-idp:UpdateDeviceStatus", awsapi.Bearer, s.UpdateDeviceStatus),
 		awsapi.Op("UpdateGroup", "cognito-idp:UpdateGroup", awsapi.Signed, s.UpdateGroup),
 		awsapi.Op("UpdateUserAttributes", "cognito-idp:UpdateUserAttributes", awsapi.Bearer, s.UpdateUserAttributes),
 		awsapi.Op("UpdateUserPool", "cognito-idp:UpdateUserPool", awsapi.Signed, s.UpdateUserPool),
 		awsapi.Op("UpdateUserPoolClient", "cognito-idp:UpdateUserPoolClient", awsapi.Signed, s.UpdateUserPoolClient),
+		awsapi.Op("VerifySoftwareToken", "cognito-idp:VerifySoftwareToken", awsapi.Open, s.VerifySoftwareToken),
 		awsapi.Op("VerifyUserAttribute", "cognito-idp:VerifyUserAttribute", awsapi.Bearer, s.VerifyUserAttribute),
 	}
 }

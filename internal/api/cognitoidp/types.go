@@ -69,6 +69,16 @@ type AdminCreateUserResponse struct {
 	User *UserType `json:"User,omitzero"`
 }
 
+// AdminDeleteSoftwareTokenRequest is the shape AdminDeleteSoftwareTokenRequest.
+type AdminDeleteSoftwareTokenRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	Username   *string `json:"Username,omitzero" sensitive:"true"` // required
+}
+
+// AdminDeleteSoftwareTokenResponse is the shape AdminDeleteSoftwareTokenResponse.
+type AdminDeleteSoftwareTokenResponse struct {
+}
+
 // AdminDeleteUserAttributesRequest is the shape AdminDeleteUserAttributesRequest.
 type AdminDeleteUserAttributesRequest struct {
 	UserPoolId         *string  `json:"UserPoolId,omitzero"`                // required
@@ -104,6 +114,39 @@ type AdminEnableUserRequest struct {
 
 // AdminEnableUserResponse is the shape AdminEnableUserResponse.
 type AdminEnableUserResponse struct {
+}
+
+// AdminForgetDeviceRequest is the shape AdminForgetDeviceRequest.
+type AdminForgetDeviceRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	Username   *string `json:"Username,omitzero" sensitive:"true"` // required
+	DeviceKey  *string `json:"DeviceKey,omitzero"`                 // required
+}
+
+// AdminGetDeviceRequest is the shape AdminGetDeviceRequest.
+type AdminGetDeviceRequest struct {
+	DeviceKey  *string `json:"DeviceKey,omitzero"`                 // required
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	Username   *string `json:"Username,omitzero" sensitive:"true"` // required
+}
+
+// AdminGetDeviceResponse is the shape AdminGetDeviceResponse.
+type AdminGetDeviceResponse struct {
+	Device *DeviceType `json:"Device,omitzero"`
+}
+
+// AdminGetUserAuthFactorsRequest is the shape AdminGetUserAuthFactorsRequest.
+type AdminGetUserAuthFactorsRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	Username   *string `json:"Username,omitzero" sensitive:"true"` // required
+}
+
+// AdminGetUserAuthFactorsResponse is the shape AdminGetUserAuthFactorsResponse.
+type AdminGetUserAuthFactorsResponse struct {
+	Username                  *string  `json:"Username,omitzero" sensitive:"true"`
+	PreferredMfaSetting       *string  `json:"PreferredMfaSetting,omitzero"`
+	UserMFASettingList        []string `json:"UserMFASettingList,omitzero"`
+	ConfiguredUserAuthFactors []string `json:"ConfiguredUserAuthFactors,omitzero"`
 }
 
 // AdminGetUserRequest is the shape AdminGetUserRequest.
@@ -144,6 +187,20 @@ type AdminInitiateAuthResponse struct {
 	ChallengeParameters  map[string]string         `json:"ChallengeParameters,omitzero"`
 	AuthenticationResult *AuthenticationResultType `json:"AuthenticationResult,omitzero"`
 	AvailableChallenges  []string                  `json:"AvailableChallenges,omitzero"`
+}
+
+// AdminListDevicesRequest is the shape AdminListDevicesRequest.
+type AdminListDevicesRequest struct {
+	UserPoolId      *string `json:"UserPoolId,omitzero"`                // required
+	Username        *string `json:"Username,omitzero" sensitive:"true"` // required
+	Limit           *int32  `json:"Limit,omitzero"`
+	PaginationToken *string `json:"PaginationToken,omitzero"`
+}
+
+// AdminListDevicesResponse is the shape AdminListDevicesResponse.
+type AdminListDevicesResponse struct {
+	Devices         []DeviceType `json:"Devices,omitzero"`
+	PaginationToken *string      `json:"PaginationToken,omitzero"`
 }
 
 // AdminListGroupsForUserRequest is the shape AdminListGroupsForUserRequest.
@@ -199,6 +256,20 @@ type AdminRespondToAuthChallengeResponse struct {
 	AvailableChallenges  []string                  `json:"AvailableChallenges,omitzero"`
 }
 
+// AdminSetUserMFAPreferenceRequest is the shape AdminSetUserMFAPreferenceRequest.
+type AdminSetUserMFAPreferenceRequest struct {
+	SMSMfaSettings           *SMSMfaSettingsType           `json:"SMSMfaSettings,omitzero"`
+	SoftwareTokenMfaSettings *SoftwareTokenMfaSettingsType `json:"SoftwareTokenMfaSettings,omitzero"`
+	Username                 *string                       `json:"Username,omitzero" sensitive:"true"` // required
+	UserPoolId               *string                       `json:"UserPoolId,omitzero"`                // required
+	EmailMfaSettings         *EmailMfaSettingsType         `json:"EmailMfaSettings,omitzero"`
+	WebAuthnMfaSettings      *WebAuthnMfaSettingsType      `json:"WebAuthnMfaSettings,omitzero"`
+}
+
+// AdminSetUserMFAPreferenceResponse is the shape AdminSetUserMFAPreferenceResponse.
+type AdminSetUserMFAPreferenceResponse struct {
+}
+
 // AdminSetUserPasswordRequest is the shape AdminSetUserPasswordRequest.
 type AdminSetUserPasswordRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
@@ -209,6 +280,29 @@ type AdminSetUserPasswordRequest struct {
 
 // AdminSetUserPasswordResponse is the shape AdminSetUserPasswordResponse.
 type AdminSetUserPasswordResponse struct {
+}
+
+// AdminSetUserSettingsRequest is the shape AdminSetUserSettingsRequest.
+type AdminSetUserSettingsRequest struct {
+	UserPoolId *string         `json:"UserPoolId,omitzero"`                // required
+	Username   *string         `json:"Username,omitzero" sensitive:"true"` // required
+	MFAOptions []MFAOptionType `json:"MFAOptions,omitzero"`                // required
+}
+
+// AdminSetUserSettingsResponse is the shape AdminSetUserSettingsResponse.
+type AdminSetUserSettingsResponse struct {
+}
+
+// AdminUpdateDeviceStatusRequest is the shape AdminUpdateDeviceStatusRequest.
+type AdminUpdateDeviceStatusRequest struct {
+	UserPoolId             *string `json:"UserPoolId,omitzero"`                // required
+	Username               *string `json:"Username,omitzero" sensitive:"true"` // required
+	DeviceKey              *string `json:"DeviceKey,omitzero"`                 // required
+	DeviceRememberedStatus *string `json:"DeviceRememberedStatus,omitzero"`
+}
+
+// AdminUpdateDeviceStatusResponse is the shape AdminUpdateDeviceStatusResponse.
+type AdminUpdateDeviceStatusResponse struct {
 }
 
 // AdminUpdateUserAttributesRequest is the shape AdminUpdateUserAttributesRequest.
@@ -252,6 +346,18 @@ type AnalyticsMetadataType struct {
 	AnalyticsEndpointId *string `json:"AnalyticsEndpointId,omitzero"`
 }
 
+// AssociateSoftwareTokenRequest is the shape AssociateSoftwareTokenRequest.
+type AssociateSoftwareTokenRequest struct {
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"`
+	Session     *string `json:"Session,omitzero" sensitive:"true"`
+}
+
+// AssociateSoftwareTokenResponse is the shape AssociateSoftwareTokenResponse.
+type AssociateSoftwareTokenResponse struct {
+	SecretCode *string `json:"SecretCode,omitzero" sensitive:"true"`
+	Session    *string `json:"Session,omitzero" sensitive:"true"`
+}
+
 // AttributeType is the shape AttributeType.
 type AttributeType struct {
 	Name  *string `json:"Name,omitzero"` // required
@@ -284,6 +390,19 @@ type CodeDeliveryDetailsType struct {
 	Destination    *string `json:"Destination,omitzero"`
 	DeliveryMedium *string `json:"DeliveryMedium,omitzero"`
 	AttributeName  *string `json:"AttributeName,omitzero"`
+}
+
+// ConfirmDeviceRequest is the shape ConfirmDeviceRequest.
+type ConfirmDeviceRequest struct {
+	AccessToken                *string                         `json:"AccessToken,omitzero" sensitive:"true"` // required
+	DeviceKey                  *string                         `json:"DeviceKey,omitzero"`                    // required
+	DeviceSecretVerifierConfig *DeviceSecretVerifierConfigType `json:"DeviceSecretVerifierConfig,omitzero"`
+	DeviceName                 *string                         `json:"DeviceName,omitzero"`
+}
+
+// ConfirmDeviceResponse is the shape ConfirmDeviceResponse.
+type ConfirmDeviceResponse struct {
+	UserConfirmationNecessary *bool `json:"UserConfirmationNecessary,omitzero"`
 }
 
 // ConfirmForgotPasswordRequest is the shape ConfirmForgotPasswordRequest.
@@ -493,6 +612,21 @@ type DeviceConfigurationType struct {
 	DeviceOnlyRememberedOnUserPrompt *bool `json:"DeviceOnlyRememberedOnUserPrompt,omitzero"`
 }
 
+// DeviceSecretVerifierConfigType is the shape DeviceSecretVerifierConfigType.
+type DeviceSecretVerifierConfigType struct {
+	PasswordVerifier *string `json:"PasswordVerifier,omitzero"`
+	Salt             *string `json:"Salt,omitzero"`
+}
+
+// DeviceType is the shape DeviceType.
+type DeviceType struct {
+	DeviceKey                   *string         `json:"DeviceKey,omitzero"`
+	DeviceAttributes            []AttributeType `json:"DeviceAttributes,omitzero"`
+	DeviceCreateDate            *time.Time      `json:"DeviceCreateDate,omitzero"`
+	DeviceLastModifiedDate      *time.Time      `json:"DeviceLastModifiedDate,omitzero"`
+	DeviceLastAuthenticatedDate *time.Time      `json:"DeviceLastAuthenticatedDate,omitzero"`
+}
+
 // EmailConfigurationType is the shape EmailConfigurationType.
 type EmailConfigurationType struct {
 	SourceArn           *string `json:"SourceArn,omitzero"`
@@ -500,6 +634,18 @@ type EmailConfigurationType struct {
 	EmailSendingAccount *string `json:"EmailSendingAccount,omitzero"`
 	From                *string `json:"From,omitzero"`
 	ConfigurationSet    *string `json:"ConfigurationSet,omitzero"`
+}
+
+// EmailMfaConfigType is the shape EmailMfaConfigType.
+type EmailMfaConfigType struct {
+	Message *string `json:"Message,omitzero"`
+	Subject *string `json:"Subject,omitzero"`
+}
+
+// EmailMfaSettingsType is the shape EmailMfaSettingsType.
+type EmailMfaSettingsType struct {
+	Enabled      *bool `json:"Enabled,omitzero"`
+	PreferredMfa *bool `json:"PreferredMfa,omitzero"`
 }
 
 // EumsSmsConfigurationType is the shape EumsSmsConfigurationType.
@@ -511,6 +657,12 @@ type EumsSmsConfigurationType struct {
 	InEntityId           *string `json:"InEntityId,omitzero"`
 	InTemplateId         *string `json:"InTemplateId,omitzero"`
 	Region               *string `json:"Region,omitzero"`
+}
+
+// ForgetDeviceRequest is the shape ForgetDeviceRequest.
+type ForgetDeviceRequest struct {
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"`
+	DeviceKey   *string `json:"DeviceKey,omitzero"` // required
 }
 
 // ForgotPasswordRequest is the shape ForgotPasswordRequest.
@@ -526,6 +678,17 @@ type ForgotPasswordRequest struct {
 // ForgotPasswordResponse is the shape ForgotPasswordResponse.
 type ForgotPasswordResponse struct {
 	CodeDeliveryDetails *CodeDeliveryDetailsType `json:"CodeDeliveryDetails,omitzero"`
+}
+
+// GetDeviceRequest is the shape GetDeviceRequest.
+type GetDeviceRequest struct {
+	DeviceKey   *string `json:"DeviceKey,omitzero"` // required
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"`
+}
+
+// GetDeviceResponse is the shape GetDeviceResponse.
+type GetDeviceResponse struct {
+	Device *DeviceType `json:"Device,omitzero"`
 }
 
 // GetGroupRequest is the shape GetGroupRequest.
@@ -563,6 +726,33 @@ type GetUserAttributeVerificationCodeRequest struct {
 // GetUserAttributeVerificationCodeResponse is the shape GetUserAttributeVerificationCodeResponse.
 type GetUserAttributeVerificationCodeResponse struct {
 	CodeDeliveryDetails *CodeDeliveryDetailsType `json:"CodeDeliveryDetails,omitzero"`
+}
+
+// GetUserAuthFactorsRequest is the shape GetUserAuthFactorsRequest.
+type GetUserAuthFactorsRequest struct {
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+}
+
+// GetUserAuthFactorsResponse is the shape GetUserAuthFactorsResponse.
+type GetUserAuthFactorsResponse struct {
+	Username                  *string  `json:"Username,omitzero" sensitive:"true"`
+	PreferredMfaSetting       *string  `json:"PreferredMfaSetting,omitzero"`
+	UserMFASettingList        []string `json:"UserMFASettingList,omitzero"`
+	ConfiguredUserAuthFactors []string `json:"ConfiguredUserAuthFactors,omitzero"`
+}
+
+// GetUserPoolMfaConfigRequest is the shape GetUserPoolMfaConfigRequest.
+type GetUserPoolMfaConfigRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+}
+
+// GetUserPoolMfaConfigResponse is the shape GetUserPoolMfaConfigResponse.
+type GetUserPoolMfaConfigResponse struct {
+	SmsMfaConfiguration           *SmsMfaConfigType           `json:"SmsMfaConfiguration,omitzero"`
+	SoftwareTokenMfaConfiguration *SoftwareTokenMfaConfigType `json:"SoftwareTokenMfaConfiguration,omitzero"`
+	MfaConfiguration              *string                     `json:"MfaConfiguration,omitzero"`
+	EmailMfaConfiguration         *EmailMfaConfigType         `json:"EmailMfaConfiguration,omitzero"`
+	WebAuthnConfiguration         *WebAuthnConfigurationType  `json:"WebAuthnConfiguration,omitzero"`
 }
 
 // GetUserRequest is the shape GetUserRequest.
@@ -659,6 +849,19 @@ type LambdaConfigType struct {
 	CustomEmailSender           *CustomEmailLambdaVersionConfigType  `json:"CustomEmailSender,omitzero"`
 	KMSKeyID                    *string                              `json:"KMSKeyID,omitzero"`
 	InboundFederation           *InboundFederationLambdaType         `json:"InboundFederation,omitzero"`
+}
+
+// ListDevicesRequest is the shape ListDevicesRequest.
+type ListDevicesRequest struct {
+	AccessToken     *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+	Limit           *int32  `json:"Limit,omitzero"`
+	PaginationToken *string `json:"PaginationToken,omitzero"`
+}
+
+// ListDevicesResponse is the shape ListDevicesResponse.
+type ListDevicesResponse struct {
+	Devices         []DeviceType `json:"Devices,omitzero"`
+	PaginationToken *string      `json:"PaginationToken,omitzero"`
 }
 
 // ListGroupsRequest is the shape ListGroupsRequest.
@@ -840,6 +1043,12 @@ type RevokeTokenRequest struct {
 type RevokeTokenResponse struct {
 }
 
+// SMSMfaSettingsType is the shape SMSMfaSettingsType.
+type SMSMfaSettingsType struct {
+	Enabled      *bool `json:"Enabled,omitzero"`
+	PreferredMfa *bool `json:"PreferredMfa,omitzero"`
+}
+
 // SchemaAttributeType is the shape SchemaAttributeType.
 type SchemaAttributeType struct {
 	Name                       *string                         `json:"Name,omitzero"`
@@ -849,6 +1058,48 @@ type SchemaAttributeType struct {
 	Required                   *bool                           `json:"Required,omitzero"`
 	NumberAttributeConstraints *NumberAttributeConstraintsType `json:"NumberAttributeConstraints,omitzero"`
 	StringAttributeConstraints *StringAttributeConstraintsType `json:"StringAttributeConstraints,omitzero"`
+}
+
+// SetUserMFAPreferenceRequest is the shape SetUserMFAPreferenceRequest.
+type SetUserMFAPreferenceRequest struct {
+	SMSMfaSettings           *SMSMfaSettingsType           `json:"SMSMfaSettings,omitzero"`
+	SoftwareTokenMfaSettings *SoftwareTokenMfaSettingsType `json:"SoftwareTokenMfaSettings,omitzero"`
+	AccessToken              *string                       `json:"AccessToken,omitzero" sensitive:"true"` // required
+	EmailMfaSettings         *EmailMfaSettingsType         `json:"EmailMfaSettings,omitzero"`
+	WebAuthnMfaSettings      *WebAuthnMfaSettingsType      `json:"WebAuthnMfaSettings,omitzero"`
+}
+
+// SetUserMFAPreferenceResponse is the shape SetUserMFAPreferenceResponse.
+type SetUserMFAPreferenceResponse struct {
+}
+
+// SetUserPoolMfaConfigRequest is the shape SetUserPoolMfaConfigRequest.
+type SetUserPoolMfaConfigRequest struct {
+	UserPoolId                    *string                     `json:"UserPoolId,omitzero"` // required
+	SmsMfaConfiguration           *SmsMfaConfigType           `json:"SmsMfaConfiguration,omitzero"`
+	SoftwareTokenMfaConfiguration *SoftwareTokenMfaConfigType `json:"SoftwareTokenMfaConfiguration,omitzero"`
+	MfaConfiguration              *string                     `json:"MfaConfiguration,omitzero"`
+	EmailMfaConfiguration         *EmailMfaConfigType         `json:"EmailMfaConfiguration,omitzero"`
+	WebAuthnConfiguration         *WebAuthnConfigurationType  `json:"WebAuthnConfiguration,omitzero"`
+}
+
+// SetUserPoolMfaConfigResponse is the shape SetUserPoolMfaConfigResponse.
+type SetUserPoolMfaConfigResponse struct {
+	SmsMfaConfiguration           *SmsMfaConfigType           `json:"SmsMfaConfiguration,omitzero"`
+	SoftwareTokenMfaConfiguration *SoftwareTokenMfaConfigType `json:"SoftwareTokenMfaConfiguration,omitzero"`
+	MfaConfiguration              *string                     `json:"MfaConfiguration,omitzero"`
+	EmailMfaConfiguration         *EmailMfaConfigType         `json:"EmailMfaConfiguration,omitzero"`
+	WebAuthnConfiguration         *WebAuthnConfigurationType  `json:"WebAuthnConfiguration,omitzero"`
+}
+
+// SetUserSettingsRequest is the shape SetUserSettingsRequest.
+type SetUserSettingsRequest struct {
+	AccessToken *string         `json:"AccessToken,omitzero" sensitive:"true"` // required
+	MFAOptions  []MFAOptionType `json:"MFAOptions,omitzero"`                   // required
+}
+
+// SetUserSettingsResponse is the shape SetUserSettingsResponse.
+type SetUserSettingsResponse struct {
 }
 
 // SignInPolicyType is the shape SignInPolicyType.
@@ -885,6 +1136,23 @@ type SmsConfigurationType struct {
 	EumsSms      *EumsSmsConfigurationType `json:"EumsSms,omitzero"`
 }
 
+// SmsMfaConfigType is the shape SmsMfaConfigType.
+type SmsMfaConfigType struct {
+	SmsAuthenticationMessage *string               `json:"SmsAuthenticationMessage,omitzero"`
+	SmsConfiguration         *SmsConfigurationType `json:"SmsConfiguration,omitzero"`
+}
+
+// SoftwareTokenMfaConfigType is the shape SoftwareTokenMfaConfigType.
+type SoftwareTokenMfaConfigType struct {
+	Enabled *bool `json:"Enabled,omitzero"`
+}
+
+// SoftwareTokenMfaSettingsType is the shape SoftwareTokenMfaSettingsType.
+type SoftwareTokenMfaSettingsType struct {
+	Enabled      *bool `json:"Enabled,omitzero"`
+	PreferredMfa *bool `json:"PreferredMfa,omitzero"`
+}
+
 // StringAttributeConstraintsType is the shape StringAttributeConstraintsType.
 type StringAttributeConstraintsType struct {
 	MinLength *string `json:"MinLength,omitzero"`
@@ -916,6 +1184,17 @@ type UntagResourceRequest struct {
 
 // UntagResourceResponse is the shape UntagResourceResponse.
 type UntagResourceResponse struct {
+}
+
+// UpdateDeviceStatusRequest is the shape UpdateDeviceStatusRequest.
+type UpdateDeviceStatusRequest struct {
+	AccessToken            *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+	DeviceKey              *string `json:"DeviceKey,omitzero"`                    // required
+	DeviceRememberedStatus *string `json:"DeviceRememberedStatus,omitzero"`
+}
+
+// UpdateDeviceStatusResponse is the shape UpdateDeviceStatusResponse.
+type UpdateDeviceStatusResponse struct {
 }
 
 // UpdateGroupRequest is the shape UpdateGroupRequest.
@@ -1149,6 +1428,20 @@ type VerificationMessageTemplateType struct {
 	DefaultEmailOption *string `json:"DefaultEmailOption,omitzero"`
 }
 
+// VerifySoftwareTokenRequest is the shape VerifySoftwareTokenRequest.
+type VerifySoftwareTokenRequest struct {
+	AccessToken        *string `json:"AccessToken,omitzero" sensitive:"true"`
+	Session            *string `json:"Session,omitzero" sensitive:"true"`
+	UserCode           *string `json:"UserCode,omitzero" sensitive:"true"` // required
+	FriendlyDeviceName *string `json:"FriendlyDeviceName,omitzero"`
+}
+
+// VerifySoftwareTokenResponse is the shape VerifySoftwareTokenResponse.
+type VerifySoftwareTokenResponse struct {
+	Status  *string `json:"Status,omitzero"`
+	Session *string `json:"Session,omitzero" sensitive:"true"`
+}
+
 // VerifyUserAttributeRequest is the shape VerifyUserAttributeRequest.
 type VerifyUserAttributeRequest struct {
 	AccessToken   *string `json:"AccessToken,omitzero" sensitive:"true"` // required
@@ -1158,4 +1451,16 @@ type VerifyUserAttributeRequest struct {
 
 // VerifyUserAttributeResponse is the shape VerifyUserAttributeResponse.
 type VerifyUserAttributeResponse struct {
+}
+
+// WebAuthnConfigurationType is the shape WebAuthnConfigurationType.
+type WebAuthnConfigurationType struct {
+	RelyingPartyId      *string `json:"RelyingPartyId,omitzero"`
+	UserVerification    *string `json:"UserVerification,omitzero"`
+	FactorConfiguration *string `json:"FactorConfiguration,omitzero"`
+}
+
+// WebAuthnMfaSettingsType is the shape WebAuthnMfaSettingsType.
+type WebAuthnMfaSettingsType struct {
+	Enabled *bool `json:"Enabled,omitzero"`
 }

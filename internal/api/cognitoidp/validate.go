@@ -19,6 +19,9 @@ func (x *AdminConfirmSignUpRequest) Validate(v *awsapi.Validator) { x.validate(v
 func (x *AdminCreateUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AdminDeleteSoftwareTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AdminDeleteUserAttributesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -31,10 +34,22 @@ func (x *AdminDisableUserRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *AdminEnableUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AdminForgetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminGetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminGetUserAuthFactorsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AdminGetUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AdminInitiateAuthRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminListDevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AdminListGroupsForUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -49,7 +64,16 @@ func (x *AdminResetUserPasswordRequest) Validate(v *awsapi.Validator) { x.valida
 func (x *AdminRespondToAuthChallengeRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AdminSetUserMFAPreferenceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AdminSetUserPasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminSetUserSettingsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminUpdateDeviceStatusRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AdminUpdateUserAttributesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -58,7 +82,13 @@ func (x *AdminUpdateUserAttributesRequest) Validate(v *awsapi.Validator) { x.val
 func (x *AdminUserGlobalSignOutRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AssociateSoftwareTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ChangePasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ConfirmDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ConfirmForgotPasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -97,7 +127,13 @@ func (x *DescribeUserPoolClientRequest) Validate(v *awsapi.Validator) { x.valida
 func (x *DescribeUserPoolRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ForgetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ForgotPasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -109,6 +145,12 @@ func (x *GetTokensFromRefreshTokenRequest) Validate(v *awsapi.Validator) { x.val
 func (x *GetUserAttributeVerificationCodeRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *GetUserAuthFactorsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetUserPoolMfaConfigRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -116,6 +158,9 @@ func (x *GlobalSignOutRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *InitiateAuthRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListDevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListGroupsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -145,6 +190,15 @@ func (x *RespondToAuthChallengeRequest) Validate(v *awsapi.Validator) { x.valida
 func (x *RevokeTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *SetUserMFAPreferenceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *SetUserPoolMfaConfigRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *SetUserSettingsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *SignUpRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -152,6 +206,9 @@ func (x *TagResourceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UntagResourceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UpdateDeviceStatusRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UpdateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -164,6 +221,9 @@ func (x *UpdateUserPoolClientRequest) Validate(v *awsapi.Validator) { x.validate
 
 // Validate checks the constraints of the model.
 func (x *UpdateUserPoolRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *VerifySoftwareTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *VerifyUserAttributeRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -245,6 +305,13 @@ func (x *AdminCreateUserRequest) validate(v *awsapi.Validator) {
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
 }
 
+func (x *AdminDeleteSoftwareTokenRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+}
+
 func (x *AdminDeleteUserAttributesRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -269,6 +336,31 @@ func (x *AdminDisableUserRequest) validate(v *awsapi.Validator) {
 }
 
 func (x *AdminEnableUserRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+}
+
+func (x *AdminForgetDeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
+}
+
+func (x *AdminGetDeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+}
+
+func (x *AdminGetUserAuthFactorsRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 	v.Required("Username", x.Username != nil, true)
@@ -302,6 +394,15 @@ func (x *AdminInitiateAuthRequest) validate(v *awsapi.Validator) {
 		v.Leave()
 	}
 	v.String("Session", x.Session, &ruleSessionType)
+}
+
+func (x *AdminListDevicesRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.Int("Limit", x.Limit, &ruleQueryLimitType)
+	v.String("PaginationToken", x.PaginationToken, &ruleSearchPaginationTokenType)
 }
 
 func (x *AdminListGroupsForUserRequest) validate(v *awsapi.Validator) {
@@ -352,6 +453,13 @@ func (x *AdminRespondToAuthChallengeRequest) validate(v *awsapi.Validator) {
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
 }
 
+func (x *AdminSetUserMFAPreferenceRequest) validate(v *awsapi.Validator) {
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+}
+
 func (x *AdminSetUserPasswordRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -359,6 +467,29 @@ func (x *AdminSetUserPasswordRequest) validate(v *awsapi.Validator) {
 	v.String("Username", x.Username, &ruleUsernameType)
 	v.Required("Password", x.Password != nil, true)
 	v.String("Password", x.Password, &rulePasswordType)
+}
+
+func (x *AdminSetUserSettingsRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.Required("MFAOptions", x.MFAOptions != nil, false)
+	for i := range x.MFAOptions {
+		v.EnterElement("MFAOptions", i)
+		x.MFAOptions[i].validate(v)
+		v.Leave()
+	}
+}
+
+func (x *AdminUpdateDeviceStatusRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
+	v.String("DeviceRememberedStatus", x.DeviceRememberedStatus, &ruleDeviceRememberedStatusType)
 }
 
 func (x *AdminUpdateUserAttributesRequest) validate(v *awsapi.Validator) {
@@ -397,6 +528,11 @@ func (x *AnalyticsMetadataType) validate(v *awsapi.Validator) {
 	v.String("AnalyticsEndpointId", x.AnalyticsEndpointId, &ruleStringType)
 }
 
+func (x *AssociateSoftwareTokenRequest) validate(v *awsapi.Validator) {
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.String("Session", x.Session, &ruleSessionType)
+}
+
 func (x *AttributeType) validate(v *awsapi.Validator) {
 	v.Required("Name", x.Name != nil, false)
 	v.String("Name", x.Name, &ruleAttributeNameType)
@@ -409,6 +545,19 @@ func (x *ChangePasswordRequest) validate(v *awsapi.Validator) {
 	v.String("ProposedPassword", x.ProposedPassword, &rulePasswordType)
 	v.Required("AccessToken", x.AccessToken != nil, true)
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+}
+
+func (x *ConfirmDeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
+	if x.DeviceSecretVerifierConfig != nil {
+		v.Enter("DeviceSecretVerifierConfig")
+		x.DeviceSecretVerifierConfig.validate(v)
+		v.Leave()
+	}
+	v.String("DeviceName", x.DeviceName, &ruleDeviceNameType)
 }
 
 func (x *ConfirmForgotPasswordRequest) validate(v *awsapi.Validator) {
@@ -697,12 +846,22 @@ func (x *DescribeUserPoolRequest) validate(v *awsapi.Validator) {
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
 
+func (x *DeviceSecretVerifierConfigType) validate(v *awsapi.Validator) {
+	v.String("PasswordVerifier", x.PasswordVerifier, &ruleStringType)
+	v.String("Salt", x.Salt, &ruleStringType)
+}
+
 func (x *EmailConfigurationType) validate(v *awsapi.Validator) {
 	v.String("SourceArn", x.SourceArn, &ruleArnType)
 	v.String("ReplyToEmailAddress", x.ReplyToEmailAddress, &ruleEmailAddressType)
 	v.String("EmailSendingAccount", x.EmailSendingAccount, &ruleEmailSendingAccountType)
 	v.String("From", x.From, &ruleStringType)
 	v.String("ConfigurationSet", x.ConfigurationSet, &ruleSESConfigurationSet)
+}
+
+func (x *EmailMfaConfigType) validate(v *awsapi.Validator) {
+	v.String("Message", x.Message, &ruleEmailMfaMessageType)
+	v.String("Subject", x.Subject, &ruleEmailMfaSubjectType)
 }
 
 func (x *EumsSmsConfigurationType) validate(v *awsapi.Validator) {
@@ -714,6 +873,12 @@ func (x *EumsSmsConfigurationType) validate(v *awsapi.Validator) {
 	v.String("InEntityId", x.InEntityId, &ruleStringType)
 	v.String("InTemplateId", x.InTemplateId, &ruleStringType)
 	v.String("Region", x.Region, &ruleRegionCodeType)
+}
+
+func (x *ForgetDeviceRequest) validate(v *awsapi.Validator) {
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
 }
 
 func (x *ForgotPasswordRequest) validate(v *awsapi.Validator) {
@@ -733,6 +898,12 @@ func (x *ForgotPasswordRequest) validate(v *awsapi.Validator) {
 		v.Leave()
 	}
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
+}
+
+func (x *GetDeviceRequest) validate(v *awsapi.Validator) {
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
 }
 
 func (x *GetGroupRequest) validate(v *awsapi.Validator) {
@@ -758,6 +929,16 @@ func (x *GetUserAttributeVerificationCodeRequest) validate(v *awsapi.Validator) 
 	v.Required("AttributeName", x.AttributeName != nil, false)
 	v.String("AttributeName", x.AttributeName, &ruleAttributeNameType)
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
+}
+
+func (x *GetUserAuthFactorsRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+}
+
+func (x *GetUserPoolMfaConfigRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
 
 func (x *GetUserRequest) validate(v *awsapi.Validator) {
@@ -845,6 +1026,13 @@ func (x *LambdaConfigType) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *ListDevicesRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Int("Limit", x.Limit, &ruleQueryLimitType)
+	v.String("PaginationToken", x.PaginationToken, &ruleSearchPaginationTokenType)
+}
+
 func (x *ListGroupsRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -887,6 +1075,11 @@ func (x *ListUsersRequest) validate(v *awsapi.Validator) {
 	v.Int("Limit", x.Limit, &ruleQueryLimitType)
 	v.String("PaginationToken", x.PaginationToken, &ruleSearchPaginationTokenType)
 	v.String("Filter", x.Filter, &ruleUserFilterType)
+}
+
+func (x *MFAOptionType) validate(v *awsapi.Validator) {
+	v.String("DeliveryMedium", x.DeliveryMedium, &ruleDeliveryMediumType)
+	v.String("AttributeName", x.AttributeName, &ruleAttributeNameType)
 }
 
 func (x *MessageTemplateType) validate(v *awsapi.Validator) {
@@ -989,6 +1182,43 @@ func (x *SchemaAttributeType) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *SetUserMFAPreferenceRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+}
+
+func (x *SetUserPoolMfaConfigRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	if x.SmsMfaConfiguration != nil {
+		v.Enter("SmsMfaConfiguration")
+		x.SmsMfaConfiguration.validate(v)
+		v.Leave()
+	}
+	v.String("MfaConfiguration", x.MfaConfiguration, &ruleUserPoolMfaType)
+	if x.EmailMfaConfiguration != nil {
+		v.Enter("EmailMfaConfiguration")
+		x.EmailMfaConfiguration.validate(v)
+		v.Leave()
+	}
+	if x.WebAuthnConfiguration != nil {
+		v.Enter("WebAuthnConfiguration")
+		x.WebAuthnConfiguration.validate(v)
+		v.Leave()
+	}
+}
+
+func (x *SetUserSettingsRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("MFAOptions", x.MFAOptions != nil, false)
+	for i := range x.MFAOptions {
+		v.EnterElement("MFAOptions", i)
+		x.MFAOptions[i].validate(v)
+		v.Leave()
+	}
+}
+
 func (x *SignInPolicyType) validate(v *awsapi.Validator) {
 	if x.AllowedFirstAuthFactors != nil {
 		v.Size("AllowedFirstAuthFactors", len(x.AllowedFirstAuthFactors), x.AllowedFirstAuthFactors, &ruleAllowedFirstAuthFactorsListType)
@@ -1037,6 +1267,15 @@ func (x *SmsConfigurationType) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *SmsMfaConfigType) validate(v *awsapi.Validator) {
+	v.String("SmsAuthenticationMessage", x.SmsAuthenticationMessage, &ruleSmsVerificationMessageType)
+	if x.SmsConfiguration != nil {
+		v.Enter("SmsConfiguration")
+		x.SmsConfiguration.validate(v)
+		v.Leave()
+	}
+}
+
 func (x *StringAttributeConstraintsType) validate(v *awsapi.Validator) {
 	v.String("MinLength", x.MinLength, &ruleStringType)
 	v.String("MaxLength", x.MaxLength, &ruleStringType)
@@ -1060,6 +1299,14 @@ func (x *UntagResourceRequest) validate(v *awsapi.Validator) {
 	v.String("ResourceArn", x.ResourceArn, &ruleArnType)
 	v.Required("TagKeys", x.TagKeys != nil, false)
 	v.Elements("TagKeys", x.TagKeys, &ruleTagKeysType)
+}
+
+func (x *UpdateDeviceStatusRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("DeviceKey", x.DeviceKey != nil, false)
+	v.String("DeviceKey", x.DeviceKey, &ruleDeviceKeyType)
+	v.String("DeviceRememberedStatus", x.DeviceRememberedStatus, &ruleDeviceRememberedStatusType)
 }
 
 func (x *UpdateGroupRequest) validate(v *awsapi.Validator) {
@@ -1260,6 +1507,14 @@ func (x *VerificationMessageTemplateType) validate(v *awsapi.Validator) {
 	v.String("DefaultEmailOption", x.DefaultEmailOption, &ruleDefaultEmailOptionType)
 }
 
+func (x *VerifySoftwareTokenRequest) validate(v *awsapi.Validator) {
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.String("Session", x.Session, &ruleSessionType)
+	v.Required("UserCode", x.UserCode != nil, true)
+	v.String("UserCode", x.UserCode, &ruleSoftwareTokenMFAUserCodeType)
+	v.String("FriendlyDeviceName", x.FriendlyDeviceName, &ruleStringType)
+}
+
 func (x *VerifyUserAttributeRequest) validate(v *awsapi.Validator) {
 	v.Required("AccessToken", x.AccessToken != nil, true)
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
@@ -1267,6 +1522,12 @@ func (x *VerifyUserAttributeRequest) validate(v *awsapi.Validator) {
 	v.String("AttributeName", x.AttributeName, &ruleAttributeNameType)
 	v.Required("Code", x.Code != nil, false)
 	v.String("Code", x.Code, &ruleConfirmationCodeType)
+}
+
+func (x *WebAuthnConfigurationType) validate(v *awsapi.Validator) {
+	v.String("RelyingPartyId", x.RelyingPartyId, &ruleRelyingPartyIdType)
+	v.String("UserVerification", x.UserVerification, &ruleUserVerificationType)
+	v.String("FactorConfiguration", x.FactorConfiguration, &ruleWebAuthnFactorConfigurationType)
 }
 
 var ruleAccessTokenValidityType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 86400, HasMax: true}
@@ -1329,9 +1590,17 @@ var ruleDescriptionType = awsapi.StringRule{Max: 2048}
 
 var ruleDeviceKeyType = awsapi.StringRule{Min: 1, Max: 55, Pattern: awsapi.NewPattern(`[\w-]+_[0-9a-f-]+`, `[\w-]+_[0-9a-f-]+`)}
 
+var ruleDeviceNameType = awsapi.StringRule{Min: 1, Max: 1024}
+
+var ruleDeviceRememberedStatusType = awsapi.StringRule{Enum: []string{"remembered", "not_remembered"}}
+
 var ruleEmailAddressType = awsapi.StringRule{Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}]+@[\p{L}\p{M}\p{S}\p{N}\p{P}]+`, `[\p{L}\p{M}\p{S}\p{N}\p{P}]+@[\p{L}\p{M}\p{S}\p{N}\p{P}]+`)}
 
 var ruleEmailInviteMessageType = awsapi.StringRule{Min: 6, Max: 20000, Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}\s*]*`, `[\p{L}\p{M}\p{S}\p{N}\p{P}\s*]*`)}
+
+var ruleEmailMfaMessageType = awsapi.StringRule{Min: 6, Max: 20000, Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}\s*]*\{####\}[\p{L}\p{M}\p{S}\p{N}\p{P}\s*]*`, `[\p{L}\p{M}\p{S}\p{N}\p{P}\s*]*\{####\}[\p{L}\p{M}\p{S}\p{N}\p{P}\s*]*`)}
+
+var ruleEmailMfaSubjectType = awsapi.StringRule{Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}\s]+`, `[\p{L}\p{M}\p{S}\p{N}\p{P}\s]+`)}
 
 var ruleEmailSendingAccountType = awsapi.StringRule{Enum: []string{"COGNITO_DEFAULT", "DEVELOPER"}}
 
@@ -1407,6 +1676,8 @@ var ruleRefreshTokenValidityType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 
 
 var ruleRegionCodeType = awsapi.StringRule{Min: 5, Max: 32}
 
+var ruleRelyingPartyIdType = awsapi.StringRule{Min: 1, Max: 127}
+
 var ruleRetryGracePeriodSecondsType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 60, HasMax: true}
 
 var ruleRevokeAssociatedSessionsType = awsapi.StringRule{Enum: []string{"LINKED", "NONE"}}
@@ -1428,6 +1699,8 @@ var ruleSessionType = awsapi.StringRule{Min: 20, Max: 2048, Sensitive: true}
 var ruleSmsInviteMessageType = awsapi.StringRule{Min: 6, Max: 140, Pattern: awsapi.NewPattern(`(?s).*`, `(?s).*`)}
 
 var ruleSmsVerificationMessageType = awsapi.StringRule{Min: 6, Max: 140, Pattern: awsapi.NewPattern(`.*\{####\}.*`, `.*\{####\}.*`)}
+
+var ruleSoftwareTokenMFAUserCodeType = awsapi.StringRule{Min: 6, Max: 6, Pattern: awsapi.NewPattern(`[0-9]+`, `[0-9]+`), Sensitive: true}
 
 var ruleStatusType = awsapi.StringRule{Enum: []string{"Enabled", "Disabled"}}
 
@@ -1453,8 +1726,12 @@ var ruleUserPoolNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.N
 
 var ruleUserPoolTierType = awsapi.StringRule{Enum: []string{"LITE", "ESSENTIALS", "PLUS"}}
 
+var ruleUserVerificationType = awsapi.StringRule{Enum: []string{"required", "preferred"}}
+
 var ruleUsernameAttributeType = awsapi.StringRule{Enum: []string{"phone_number", "email"}}
 
 var ruleUsernameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}]+`, `[\p{L}\p{M}\p{S}\p{N}\p{P}]+`), Sensitive: true}
 
 var ruleVerifiedAttributeType = awsapi.StringRule{Enum: []string{"phone_number", "email"}}
+
+var ruleWebAuthnFactorConfigurationType = awsapi.StringRule{Enum: []string{"SINGLE_FACTOR", "MULTI_FACTOR_WITH_USER_VERIFICATION"}}

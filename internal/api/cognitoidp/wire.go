@@ -36,6 +36,14 @@ func (x *AdminCreateUserRequest) Decode(r *awsapi.Request) {
 func (x *AdminCreateUserResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AdminDeleteSoftwareTokenRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminDeleteSoftwareTokenResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminDeleteUserRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -65,6 +73,19 @@ func (x *AdminEnableUserRequest) Decode(r *awsapi.Request) {
 func (x *AdminEnableUserResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AdminForgetDeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Decode reads the input from a request.
+func (x *AdminGetDeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminGetDeviceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminGetUserRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -73,12 +94,28 @@ func (x *AdminGetUserRequest) Decode(r *awsapi.Request) {
 func (x *AdminGetUserResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AdminGetUserAuthFactorsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminGetUserAuthFactorsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminInitiateAuthRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
 // Encode writes the output to a response.
 func (x *AdminInitiateAuthResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *AdminListDevicesRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminListDevicesResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *AdminListGroupsForUserRequest) Decode(r *awsapi.Request) {
@@ -110,12 +147,36 @@ func (x *AdminRespondToAuthChallengeRequest) Decode(r *awsapi.Request) {
 func (x *AdminRespondToAuthChallengeResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AdminSetUserMFAPreferenceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminSetUserMFAPreferenceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminSetUserPasswordRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
 // Encode writes the output to a response.
 func (x *AdminSetUserPasswordResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *AdminSetUserSettingsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminSetUserSettingsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *AdminUpdateDeviceStatusRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminUpdateDeviceStatusResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *AdminUpdateUserAttributesRequest) Decode(r *awsapi.Request) {
@@ -134,6 +195,14 @@ func (x *AdminUserGlobalSignOutRequest) Decode(r *awsapi.Request) {
 func (x *AdminUserGlobalSignOutResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AssociateSoftwareTokenRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AssociateSoftwareTokenResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *ChangePasswordRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -143,6 +212,17 @@ func (x *ChangePasswordRequest) BearerToken() string { return *x.AccessToken }
 
 // Encode writes the output to a response.
 func (x *ChangePasswordResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *ConfirmDeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *ConfirmDeviceRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *ConfirmDeviceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *ConfirmForgotPasswordRequest) Decode(r *awsapi.Request) {
@@ -235,12 +315,25 @@ func (x *DescribeUserPoolClientRequest) Decode(r *awsapi.Request) {
 func (x *DescribeUserPoolClientResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *ForgetDeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Decode reads the input from a request.
 func (x *ForgotPasswordRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
 // Encode writes the output to a response.
 func (x *ForgotPasswordResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *GetDeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetDeviceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *GetGroupRequest) Decode(r *awsapi.Request) {
@@ -281,6 +374,25 @@ func (x *GetUserAttributeVerificationCodeRequest) BearerToken() string { return 
 func (x *GetUserAttributeVerificationCodeResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *GetUserAuthFactorsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *GetUserAuthFactorsRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *GetUserAuthFactorsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *GetUserPoolMfaConfigRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetUserPoolMfaConfigResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *GlobalSignOutRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -298,6 +410,17 @@ func (x *InitiateAuthRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *InitiateAuthResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *ListDevicesRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *ListDevicesRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *ListDevicesResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *ListGroupsRequest) Decode(r *awsapi.Request) {
@@ -372,6 +495,36 @@ func (x *RevokeTokenRequest) Decode(r *awsapi.Request) {
 func (x *RevokeTokenResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *SetUserMFAPreferenceRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *SetUserMFAPreferenceRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *SetUserMFAPreferenceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *SetUserPoolMfaConfigRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *SetUserPoolMfaConfigResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *SetUserSettingsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *SetUserSettingsRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *SetUserSettingsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *SignUpRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -394,6 +547,17 @@ func (x *UntagResourceRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *UntagResourceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *UpdateDeviceStatusRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *UpdateDeviceStatusRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *UpdateDeviceStatusResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *UpdateGroupRequest) Decode(r *awsapi.Request) {
@@ -429,6 +593,14 @@ func (x *UpdateUserPoolClientRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *UpdateUserPoolClientResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *VerifySoftwareTokenRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *VerifySoftwareTokenResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *VerifyUserAttributeRequest) Decode(r *awsapi.Request) {
@@ -572,6 +744,22 @@ func (x *AdminCreateUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *AdminDeleteSoftwareTokenRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *AdminDeleteUserAttributesRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -638,6 +826,58 @@ func (x *AdminEnableUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *AdminForgetDeviceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminGetDeviceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminGetUserAuthFactorsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *AdminGetUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -682,6 +922,26 @@ func (x *AdminInitiateAuthRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			}
 		case "Session":
 			x.Session = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminListDevicesRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		case "Limit":
+			x.Limit = d.Int()
+		case "PaginationToken":
+			x.PaginationToken = d.String()
 		default:
 			d.Skip()
 		}
@@ -778,6 +1038,42 @@ func (x *AdminRespondToAuthChallengeRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *AdminSetUserMFAPreferenceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "SMSMfaSettings":
+			if !d.Null() {
+				x.SMSMfaSettings = new(SMSMfaSettingsType)
+				x.SMSMfaSettings.decodeJSON(d)
+			}
+		case "SoftwareTokenMfaSettings":
+			if !d.Null() {
+				x.SoftwareTokenMfaSettings = new(SoftwareTokenMfaSettingsType)
+				x.SoftwareTokenMfaSettings.decodeJSON(d)
+			}
+		case "Username":
+			x.Username = d.String()
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "EmailMfaSettings":
+			if !d.Null() {
+				x.EmailMfaSettings = new(EmailMfaSettingsType)
+				x.EmailMfaSettings.decodeJSON(d)
+			}
+		case "WebAuthnMfaSettings":
+			if !d.Null() {
+				x.WebAuthnMfaSettings = new(WebAuthnMfaSettingsType)
+				x.WebAuthnMfaSettings.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *AdminSetUserPasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -792,6 +1088,44 @@ func (x *AdminSetUserPasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.Password = d.String()
 		case "Permanent":
 			x.Permanent = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminSetUserSettingsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		case "MFAOptions":
+			x.MFAOptions = decodeMFAOptionListType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminUpdateDeviceStatusRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		case "DeviceRememberedStatus":
+			x.DeviceRememberedStatus = d.String()
 		default:
 			d.Skip()
 		}
@@ -884,6 +1218,22 @@ func (x *AnalyticsMetadataType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *AssociateSoftwareTokenRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "Session":
+			x.Session = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *AttributeType) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -912,6 +1262,29 @@ func (x *ChangePasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.ProposedPassword = d.String()
 		case "AccessToken":
 			x.AccessToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *ConfirmDeviceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		case "DeviceSecretVerifierConfig":
+			if !d.Null() {
+				x.DeviceSecretVerifierConfig = new(DeviceSecretVerifierConfigType)
+				x.DeviceSecretVerifierConfig.decodeJSON(d)
+			}
+		case "DeviceName":
+			x.DeviceName = d.String()
 		default:
 			d.Skip()
 		}
@@ -1387,6 +1760,22 @@ func (x *DeviceConfigurationType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *DeviceSecretVerifierConfigType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "PasswordVerifier":
+			x.PasswordVerifier = d.String()
+		case "Salt":
+			x.Salt = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *EmailConfigurationType) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1403,6 +1792,38 @@ func (x *EmailConfigurationType) decodeJSON(d *awsapi.JSONDecoder) {
 			x.From = d.String()
 		case "ConfigurationSet":
 			x.ConfigurationSet = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *EmailMfaConfigType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "Message":
+			x.Message = d.String()
+		case "Subject":
+			x.Subject = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *EmailMfaSettingsType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "Enabled":
+			x.Enabled = d.Bool()
+		case "PreferredMfa":
+			x.PreferredMfa = d.Bool()
 		default:
 			d.Skip()
 		}
@@ -1435,6 +1856,22 @@ func (x *EumsSmsConfigurationType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *ForgetDeviceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *ForgotPasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1459,6 +1896,22 @@ func (x *ForgotPasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			}
 		case "ClientMetadata":
 			x.ClientMetadata = decodeClientMetadataType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetDeviceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		case "AccessToken":
+			x.AccessToken = d.String()
 		default:
 			d.Skip()
 		}
@@ -1515,6 +1968,34 @@ func (x *GetUserAttributeVerificationCodeRequest) decodeJSON(d *awsapi.JSONDecod
 			x.AttributeName = d.String()
 		case "ClientMetadata":
 			x.ClientMetadata = decodeClientMetadataType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetUserAuthFactorsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetUserPoolMfaConfigRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
 		default:
 			d.Skip()
 		}
@@ -1697,6 +2178,24 @@ func (x *LambdaConfigType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *ListDevicesRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "Limit":
+			x.Limit = d.Int()
+		case "PaginationToken":
+			x.PaginationToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *ListGroupsRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1801,6 +2300,22 @@ func (x *ListUsersRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.PaginationToken = d.String()
 		case "Filter":
 			x.Filter = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *MFAOptionType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "DeliveryMedium":
+			x.DeliveryMedium = d.String()
+		case "AttributeName":
+			x.AttributeName = d.String()
 		default:
 			d.Skip()
 		}
@@ -1997,6 +2512,22 @@ func (x *RevokeTokenRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *SMSMfaSettingsType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "Enabled":
+			x.Enabled = d.Bool()
+		case "PreferredMfa":
+			x.PreferredMfa = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *SchemaAttributeType) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2023,6 +2554,92 @@ func (x *SchemaAttributeType) decodeJSON(d *awsapi.JSONDecoder) {
 				x.StringAttributeConstraints = new(StringAttributeConstraintsType)
 				x.StringAttributeConstraints.decodeJSON(d)
 			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *SetUserMFAPreferenceRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "SMSMfaSettings":
+			if !d.Null() {
+				x.SMSMfaSettings = new(SMSMfaSettingsType)
+				x.SMSMfaSettings.decodeJSON(d)
+			}
+		case "SoftwareTokenMfaSettings":
+			if !d.Null() {
+				x.SoftwareTokenMfaSettings = new(SoftwareTokenMfaSettingsType)
+				x.SoftwareTokenMfaSettings.decodeJSON(d)
+			}
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "EmailMfaSettings":
+			if !d.Null() {
+				x.EmailMfaSettings = new(EmailMfaSettingsType)
+				x.EmailMfaSettings.decodeJSON(d)
+			}
+		case "WebAuthnMfaSettings":
+			if !d.Null() {
+				x.WebAuthnMfaSettings = new(WebAuthnMfaSettingsType)
+				x.WebAuthnMfaSettings.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *SetUserPoolMfaConfigRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "SmsMfaConfiguration":
+			if !d.Null() {
+				x.SmsMfaConfiguration = new(SmsMfaConfigType)
+				x.SmsMfaConfiguration.decodeJSON(d)
+			}
+		case "SoftwareTokenMfaConfiguration":
+			if !d.Null() {
+				x.SoftwareTokenMfaConfiguration = new(SoftwareTokenMfaConfigType)
+				x.SoftwareTokenMfaConfiguration.decodeJSON(d)
+			}
+		case "MfaConfiguration":
+			x.MfaConfiguration = d.String()
+		case "EmailMfaConfiguration":
+			if !d.Null() {
+				x.EmailMfaConfiguration = new(EmailMfaConfigType)
+				x.EmailMfaConfiguration.decodeJSON(d)
+			}
+		case "WebAuthnConfiguration":
+			if !d.Null() {
+				x.WebAuthnConfiguration = new(WebAuthnConfigurationType)
+				x.WebAuthnConfiguration.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *SetUserSettingsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "MFAOptions":
+			x.MFAOptions = decodeMFAOptionListType(d)
 		default:
 			d.Skip()
 		}
@@ -2102,6 +2719,55 @@ func (x *SmsConfigurationType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *SmsMfaConfigType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "SmsAuthenticationMessage":
+			x.SmsAuthenticationMessage = d.String()
+		case "SmsConfiguration":
+			if !d.Null() {
+				x.SmsConfiguration = new(SmsConfigurationType)
+				x.SmsConfiguration.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *SoftwareTokenMfaConfigType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "Enabled":
+			x.Enabled = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *SoftwareTokenMfaSettingsType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "Enabled":
+			x.Enabled = d.Bool()
+		case "PreferredMfa":
+			x.PreferredMfa = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *StringAttributeConstraintsType) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2162,6 +2828,24 @@ func (x *UntagResourceRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.ResourceArn = d.String()
 		case "TagKeys":
 			x.TagKeys = decodeUserPoolTagsListType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *UpdateDeviceStatusRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "DeviceKey":
+			x.DeviceKey = d.String()
+		case "DeviceRememberedStatus":
+			x.DeviceRememberedStatus = d.String()
 		default:
 			d.Skip()
 		}
@@ -2485,6 +3169,26 @@ func (x *VerificationMessageTemplateType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *VerifySoftwareTokenRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "Session":
+			x.Session = d.String()
+		case "UserCode":
+			x.UserCode = d.String()
+		case "FriendlyDeviceName":
+			x.FriendlyDeviceName = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *VerifyUserAttributeRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2497,6 +3201,38 @@ func (x *VerifyUserAttributeRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.AttributeName = d.String()
 		case "Code":
 			x.Code = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *WebAuthnConfigurationType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "RelyingPartyId":
+			x.RelyingPartyId = d.String()
+		case "UserVerification":
+			x.UserVerification = d.String()
+		case "FactorConfiguration":
+			x.FactorConfiguration = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *WebAuthnMfaSettingsType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "Enabled":
+			x.Enabled = d.Bool()
 		default:
 			d.Skip()
 		}
@@ -2711,6 +3447,18 @@ func decodeLogoutURLsListType(d *awsapi.JSONDecoder) []string {
 	return list
 }
 
+func decodeMFAOptionListType(d *awsapi.JSONDecoder) []MFAOptionType {
+	if !d.Array() {
+		return nil
+	}
+	list := []MFAOptionType{}
+	for d.Element() {
+		list = append(list, MFAOptionType{})
+		list[len(list)-1].decodeJSON(d)
+	}
+	return list
+}
+
 func decodeOAuthFlowsType(d *awsapi.JSONDecoder) []string {
 	if !d.Array() {
 		return nil
@@ -2872,6 +3620,11 @@ func (x *AdminCreateUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *AdminDeleteSoftwareTokenResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
 func (x *AdminDeleteUserAttributesResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.End()
@@ -2884,6 +3637,30 @@ func (x *AdminDisableUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
 
 func (x *AdminEnableUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *AdminGetDeviceResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Device != nil {
+		e.Key("Device")
+		x.Device.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *AdminGetUserAuthFactorsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("Username", x.Username)
+	e.String("PreferredMfaSetting", x.PreferredMfaSetting)
+	if x.UserMFASettingList != nil {
+		e.Key("UserMFASettingList")
+		encodeUserMFASettingListType(e, x.UserMFASettingList)
+	}
+	if x.ConfiguredUserAuthFactors != nil {
+		e.Key("ConfiguredUserAuthFactors")
+		encodeConfiguredUserAuthFactorsListType(e, x.ConfiguredUserAuthFactors)
+	}
 	e.End()
 }
 
@@ -2929,6 +3706,16 @@ func (x *AdminInitiateAuthResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *AdminListDevicesResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Devices != nil {
+		e.Key("Devices")
+		encodeDeviceListType(e, x.Devices)
+	}
+	e.String("PaginationToken", x.PaginationToken)
+	e.End()
+}
+
 func (x *AdminListGroupsForUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.Groups != nil {
@@ -2963,7 +3750,22 @@ func (x *AdminRespondToAuthChallengeResponse) encodeJSON(e *awsapi.JSONEncoder) 
 	e.End()
 }
 
+func (x *AdminSetUserMFAPreferenceResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
 func (x *AdminSetUserPasswordResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
+func (x *AdminSetUserSettingsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
+func (x *AdminUpdateDeviceStatusResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.End()
 }
@@ -2991,6 +3793,13 @@ func (x *AnalyticsConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.String("RoleArn", x.RoleArn)
 	e.String("ExternalId", x.ExternalId)
 	e.BoolOrFalse("UserDataShared", x.UserDataShared)
+	e.End()
+}
+
+func (x *AssociateSoftwareTokenResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("SecretCode", x.SecretCode)
+	e.String("Session", x.Session)
 	e.End()
 }
 
@@ -3025,6 +3834,12 @@ func (x *CodeDeliveryDetailsType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.String("Destination", x.Destination)
 	e.String("DeliveryMedium", x.DeliveryMedium)
 	e.String("AttributeName", x.AttributeName)
+	e.End()
+}
+
+func (x *ConfirmDeviceResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.BoolOrFalse("UserConfirmationNecessary", x.UserConfirmationNecessary)
 	e.End()
 }
 
@@ -3129,6 +3944,19 @@ func (x *DeviceConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *DeviceType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("DeviceKey", x.DeviceKey)
+	if x.DeviceAttributes != nil {
+		e.Key("DeviceAttributes")
+		encodeAttributeListType(e, x.DeviceAttributes)
+	}
+	e.Time("DeviceCreateDate", x.DeviceCreateDate)
+	e.Time("DeviceLastModifiedDate", x.DeviceLastModifiedDate)
+	e.Time("DeviceLastAuthenticatedDate", x.DeviceLastAuthenticatedDate)
+	e.End()
+}
+
 func (x *EmailConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("SourceArn", x.SourceArn)
@@ -3136,6 +3964,13 @@ func (x *EmailConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.String("EmailSendingAccount", x.EmailSendingAccount)
 	e.String("From", x.From)
 	e.String("ConfigurationSet", x.ConfigurationSet)
+	e.End()
+}
+
+func (x *EmailMfaConfigType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("Message", x.Message)
+	e.String("Subject", x.Subject)
 	e.End()
 }
 
@@ -3156,6 +3991,15 @@ func (x *ForgotPasswordResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.CodeDeliveryDetails != nil {
 		e.Key("CodeDeliveryDetails")
 		x.CodeDeliveryDetails.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *GetDeviceResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Device != nil {
+		e.Key("Device")
+		x.Device.encodeJSON(e)
 	}
 	e.End()
 }
@@ -3183,6 +4027,43 @@ func (x *GetUserAttributeVerificationCodeResponse) encodeJSON(e *awsapi.JSONEnco
 	if x.CodeDeliveryDetails != nil {
 		e.Key("CodeDeliveryDetails")
 		x.CodeDeliveryDetails.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *GetUserAuthFactorsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("Username", x.Username)
+	e.String("PreferredMfaSetting", x.PreferredMfaSetting)
+	if x.UserMFASettingList != nil {
+		e.Key("UserMFASettingList")
+		encodeUserMFASettingListType(e, x.UserMFASettingList)
+	}
+	if x.ConfiguredUserAuthFactors != nil {
+		e.Key("ConfiguredUserAuthFactors")
+		encodeConfiguredUserAuthFactorsListType(e, x.ConfiguredUserAuthFactors)
+	}
+	e.End()
+}
+
+func (x *GetUserPoolMfaConfigResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.SmsMfaConfiguration != nil {
+		e.Key("SmsMfaConfiguration")
+		x.SmsMfaConfiguration.encodeJSON(e)
+	}
+	if x.SoftwareTokenMfaConfiguration != nil {
+		e.Key("SoftwareTokenMfaConfiguration")
+		x.SoftwareTokenMfaConfiguration.encodeJSON(e)
+	}
+	e.String("MfaConfiguration", x.MfaConfiguration)
+	if x.EmailMfaConfiguration != nil {
+		e.Key("EmailMfaConfiguration")
+		x.EmailMfaConfiguration.encodeJSON(e)
+	}
+	if x.WebAuthnConfiguration != nil {
+		e.Key("WebAuthnConfiguration")
+		x.WebAuthnConfiguration.encodeJSON(e)
 	}
 	e.End()
 }
@@ -3291,6 +4172,16 @@ func (x *LambdaConfigType) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("InboundFederation")
 		x.InboundFederation.encodeJSON(e)
 	}
+	e.End()
+}
+
+func (x *ListDevicesResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Devices != nil {
+		e.Key("Devices")
+		encodeDeviceListType(e, x.Devices)
+	}
+	e.String("PaginationToken", x.PaginationToken)
 	e.End()
 }
 
@@ -3466,6 +4357,38 @@ func (x *SchemaAttributeType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *SetUserMFAPreferenceResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
+func (x *SetUserPoolMfaConfigResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.SmsMfaConfiguration != nil {
+		e.Key("SmsMfaConfiguration")
+		x.SmsMfaConfiguration.encodeJSON(e)
+	}
+	if x.SoftwareTokenMfaConfiguration != nil {
+		e.Key("SoftwareTokenMfaConfiguration")
+		x.SoftwareTokenMfaConfiguration.encodeJSON(e)
+	}
+	e.String("MfaConfiguration", x.MfaConfiguration)
+	if x.EmailMfaConfiguration != nil {
+		e.Key("EmailMfaConfiguration")
+		x.EmailMfaConfiguration.encodeJSON(e)
+	}
+	if x.WebAuthnConfiguration != nil {
+		e.Key("WebAuthnConfiguration")
+		x.WebAuthnConfiguration.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *SetUserSettingsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
 func (x *SignInPolicyType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.AllowedFirstAuthFactors != nil {
@@ -3499,6 +4422,22 @@ func (x *SmsConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *SmsMfaConfigType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("SmsAuthenticationMessage", x.SmsAuthenticationMessage)
+	if x.SmsConfiguration != nil {
+		e.Key("SmsConfiguration")
+		x.SmsConfiguration.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *SoftwareTokenMfaConfigType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.BoolOrFalse("Enabled", x.Enabled)
+	e.End()
+}
+
 func (x *StringAttributeConstraintsType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("MinLength", x.MinLength)
@@ -3520,6 +4459,11 @@ func (x *TokenValidityUnitsType) encodeJSON(e *awsapi.JSONEncoder) {
 }
 
 func (x *UntagResourceResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
+func (x *UpdateDeviceStatusResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.End()
 }
@@ -3817,8 +4761,23 @@ func (x *VerificationMessageTemplateType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *VerifySoftwareTokenResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("Status", x.Status)
+	e.String("Session", x.Session)
+	e.End()
+}
+
 func (x *VerifyUserAttributeResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *WebAuthnConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("RelyingPartyId", x.RelyingPartyId)
+	e.String("UserVerification", x.UserVerification)
+	e.String("FactorConfiguration", x.FactorConfiguration)
 	e.End()
 }
 
@@ -3914,11 +4873,29 @@ func encodeCodeDeliveryDetailsListType(e *awsapi.JSONEncoder, list []CodeDeliver
 	e.EndList()
 }
 
+func encodeConfiguredUserAuthFactorsListType(e *awsapi.JSONEncoder, list []string) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
 func encodeDcrAllowedScopesType(e *awsapi.JSONEncoder, list []string) {
 	e.BeginList()
 	for i := range list {
 		e.Next()
 		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeDeviceListType(e *awsapi.JSONEncoder, list []DeviceType) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
 	}
 	e.EndList()
 }
