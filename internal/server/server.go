@@ -104,7 +104,7 @@ func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		for _, sweep := range []func(context.Context) error{s.users.Sweep, s.sts.Sweep} {
+		for _, sweep := range []func(context.Context) error{s.users.Sweep, s.sts.Sweep, s.identities.Sweep} {
 			if err := sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("deleting what has expired", "error", err)
 			}
@@ -173,7 +173,7 @@ func (s *Server) wire(ctx context.Context) error {
 		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
-		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), Region: cfg.Region,
+		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), OIDC: s.oidcProvider, Region: cfg.Region,
 		PublicURL: s.publicURL, Now: now, Log: s.log,
 	})
 	if err != nil {
@@ -294,6 +294,12 @@ type bucketPolicies struct{ *Server }
 // ResourcePolicy implements access.ResourcePolicies.
 func (s bucketPolicies) ResourcePolicy(ctx context.Context, resource, owner, caller string) ([]policy.Source, error) {
 	return s.gateway.ResourcePolicy(ctx, resource, owner, caller)
+}
+
+// oidcProvider finds an OIDC provider of an account for its identity pools.
+func (s *Server) oidcProvider(ctx context.Context, account, issuer string) (*identitypool.OIDCProvider, error) {
+	p, err := s.iam.OIDCProvider(ctx, account, issuer)
+	return (*identitypool.OIDCProvider)(p), err
 }
 
 // localIssuers gives STS the keys of the tokens that this server issues, without the network.
