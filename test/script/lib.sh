@@ -59,6 +59,14 @@ aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }
 # as ACCESS SECRET TOKEN command… runs aws with other credentials.
 as() { local a=$1 s=$2 t=$3; shift 3; AWS_ACCESS_KEY_ID=$a AWS_SECRET_ACCESS_KEY=$s AWS_SESSION_TOKEN=$t aws "$@"; }
 public() { aws --no-sign-request "$@"; }
+usher() { "$root/bin/usher" "$@"; }
+# explained COMMAND… must be denied; prints what usher says about it.
+explained() {
+  local id
+  id=$("$@" --debug 2>&1 | grep -oiE "x-amzn?-request-?id': '[^']+" | tail -n 1 | sed "s/.*'//") || true
+  [ -n "$id" ] || fail "no request id: $*"
+  usher explain "$id"
+}
 
 fail() { echo "FAIL: $*" >&2; exit 1; }
 step() { echo "  - $*"; }
