@@ -75,6 +75,8 @@ type signIn struct {
 	user     *user // whose sign-in it is, or an invented user
 	failures int64 // of his that count
 
+	passwordChosen bool // in this step
+
 	custom string // key of the sign-in by custom challenges that a proof of the password is part of
 
 	deviceKey string  // of the device that takes part; "" if there is none
@@ -257,7 +259,10 @@ func (a *signIn) identify(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return a.admit(ctx, u)
+	if err := a.admit(ctx, u); err != nil {
+		return err
+	}
+	return a.preAuthentication(ctx)
 }
 
 // admit makes u the user of the sign-in unless he is disabled or locked out.
@@ -328,11 +333,18 @@ func (a *signIn) proceed(ctx context.Context) (*outcome, error) {
 
 // complete issues the tokens of a sign-in that has proven everything.
 func (a *signIn) complete(ctx context.Context) (*outcome, error) {
+	if err := a.postAuthentication(ctx); err != nil {
+		return nil, err
+	}
+	why := generation{tokensAuthentication, a.metadata}
+	if a.passwordChosen {
+		why.source = tokensNewPassword
+	}
 	device, unknown, err := a.deviceOfTokens(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := a.signedIn(ctx, a.pool, a.client, a.user, a.event, device)
+	tokens, err := a.signedIn(ctx, a.pool, a.client, a.user, a.event, device, why)
 	if err != nil {
 		return nil, err
 	}

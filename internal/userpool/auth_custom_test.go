@@ -144,7 +144,6 @@ func TestCustomAuthEvents(t *testing.T) {
 		return map[string]any{"version": "1", "triggerSource": source, "region": "eu-central-1", "userPoolId": app.pool, "userName": "ada",
 			"callerContext": map[string]any{"awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": app.app}, "request": request, "response": response}
 	}
-	type m = map[string]any
 	noDefinition := m{"challengeName": nil, "issueTokens": nil, "failAuthentication": nil}
 	want := []map[string]any{
 		event("DefineAuthChallenge_Authentication", m{"session": []any{}}, noDefinition),
@@ -283,7 +282,6 @@ func TestCustomAuthFunctions(t *testing.T) {
 	respond := func(response map[string]any) triggertest.Function {
 		return func(e map[string]any) (any, error) { e["response"] = response; return e, nil }
 	}
-	type m = map[string]any
 	for _, c := range []struct {
 		name, function string
 		does           triggertest.Function // nil: the function is not there
@@ -484,7 +482,9 @@ func TestTriggerSettings(t *testing.T) {
 func unservedTriggers() map[string]*types.LambdaConfigType {
 	f := aws.String(triggertest.ARN("f"))
 	return map[string]*types.LambdaConfigType{
-		"custom sender": {CustomEmailSender: &types.CustomEmailLambdaVersionConfigType{LambdaArn: f, LambdaVersion: "V1_0"}, KMSKeyID: aws.String("arn:aws:kms:eu-central-1:123456789012:key/1")},
-		"federation":    {InboundFederation: &types.InboundFederationLambdaType{LambdaArn: f, LambdaVersion: "V1_0"}},
+		"custom message": {CustomMessage: f},
+		"migration":      {UserMigration: f},
+		"custom sender":  {CustomEmailSender: &types.CustomEmailLambdaVersionConfigType{LambdaArn: f, LambdaVersion: "V1_0"}, KMSKeyID: aws.String("arn:aws:kms:eu-central-1:123456789012:key/1")},
+		"federation":     {InboundFederation: &types.InboundFederationLambdaType{LambdaArn: f, LambdaVersion: "V1_0"}},
 	}
 }

@@ -106,5 +106,6 @@ func (a *signIn) answerNewPassword(ctx context.Context, st session) (*outcome, e
 	if err != nil {
 		return nil, err
 	}
+	a.passwordChosen = true
 	return a.secondFactor(ctx)
 }

@@ -232,6 +232,8 @@ var (
 	errDefaultRedirect    = cognitoidp.ErrInvalidParameter.Msg("DefaultRedirectURI must be one of the CallbackURLs.")
 	errCallbackMissing    = cognitoidp.ErrInvalidParameter.Msg("CallbackURLs are required for the code and implicit flows.")
 	errPropagateSecret    = cognitoidp.ErrInvalidParameter.Msg("EnablePropagateAdditionalUserContextData requires a client secret.")
+	errTokenTier          = cognitoidp.ErrFeatureUnavailableInTier.Msg("Access token customization is not available in the user pool's tier.")
+	errTwoPreToken        = cognitoidp.ErrInvalidParameter.Msg("PreTokenGeneration and the LambdaArn of PreTokenGenerationConfig must be equal.")
 	errHistoryTier        = cognitoidp.ErrFeatureUnavailableInTier.Msg("Password history is not available in the user pool's tier.")
 	errTagCount           = cognitoidp.ErrInvalidParameter.Msg("A user pool can have at most 50 tags.")
 	errTagPrefix          = cognitoidp.ErrInvalidParameter.Msg("Tag keys and values cannot begin with aws:.")

@@ -51,7 +51,7 @@ func (s *Service) ownPool(ctx context.Context, id string) (*pool, error) {
 // CreateUserPool creates a pool, with keys of its own, in the account of the caller.
 func (s *Service) CreateUserPool(ctx context.Context, in *cognitoidp.CreateUserPoolRequest) (*cognitoidp.CreateUserPoolResponse, error) {
 	caller, _ := awsapi.CallerFrom(ctx)
-	if err := s.checkTriggers(in.LambdaConfig); err != nil {
+	if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
 		return nil, err
 	}
 	settings, err := poolSettings(&cognitoidp.UpdateUserPoolRequest{
@@ -139,7 +139,7 @@ func (s *Service) DescribeUserPool(ctx context.Context, in *cognitoidp.DescribeU
 func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UpdateUserPoolResponse, error) {
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
 		old := &p.Settings
-		if err := s.checkTriggers(in.LambdaConfig); err != nil {
+		if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
 			return nil, err
 		}
 		settings, err := poolSettings(in, &p.mfa)

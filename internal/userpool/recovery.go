@@ -127,6 +127,7 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 		}
 	}
 	var refusal error
+	var confirmed *user
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		var err error
 		_, refusal, err = s.takeCode(ctx, tx, p, found.Sub, codeForgotPassword, *in.ConfirmationCode)
@@ -146,12 +147,16 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 		}
 		u.Status = cognitoidp.UserStatusTypeConfirmed
 		u.setPassword(stored, s.now())
+		confirmed = u
 		return s.saveUser(ctx, tx, p, u)
 	})
 	if err == nil {
 		err = refusal
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.postConfirmation(ctx, p, confirmForgotPassword, c.ID, confirmed, in.ClientMetadata)
 }
 
 // AdminResetUserPassword makes a user set a new password by ConfirmForgotPassword before the next sign-in, and sends the

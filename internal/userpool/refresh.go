@@ -68,7 +68,7 @@ func (a *signIn) refresh(ctx context.Context) (*outcome, error) {
 		}
 		return nil, err
 	}
-	tokens, err := a.issue(ctx, a.pool, a.client, u, g)
+	tokens, err := a.issue(ctx, a.pool, a.client, u, g, generation{source: tokensRefresh})
 	if err != nil {
 		return nil, err
 	}
@@ -131,17 +131,15 @@ func (s *Service) GetTokensFromRefreshToken(ctx context.Context, in *cognitoidp.
 	if err != nil {
 		return nil, err
 	}
-	grace, rotates := c.rotation()
-	if rotates {
-		if g.Turn, err = s.rotate(ctx, p, g, grace); err != nil {
-			return nil, err
-		}
-	}
-	tokens, err := s.issue(ctx, p, c, u, g)
+	// The tokens come first: a trigger may refuse them, and the refresh token must not be used up for nothing.
+	tokens, err := s.issue(ctx, p, c, u, g, generation{tokensRefresh, in.ClientMetadata})
 	if err != nil {
 		return nil, err
 	}
-	if rotates {
+	if grace, rotates := c.rotation(); rotates {
+		if g.Turn, err = s.rotate(ctx, p, g, grace); err != nil {
+			return nil, err
+		}
 		tokens.RefreshToken = new(s.sealRefreshToken(p, g))
 	}
 	return &cognitoidp.GetTokensFromRefreshTokenResponse{AuthenticationResult: tokens}, nil

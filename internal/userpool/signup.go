@@ -2,8 +2,11 @@ package userpool
 
 import (
 	"context"
+	"errors"
+	"maps"
 
 	"usher/internal/api/cognitoidp"
+	"usher/internal/awsapi"
 	"usher/internal/db"
 )
 
@@ -39,18 +42,27 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	if values[attrPreferredUsername] != "" && p.isAlias(attrPreferredUsername) {
 		return nil, errPreferredTooEarly
 	}
+	asked := maps.Clone(values)
 	for _, attr := range []string{attrEmail, attrPhone} {
 		if values[attr] != "" {
 			values[attr+"_verified"] = "false"
 		}
 	}
 	u := p.newUser(username, sub, cognitoidp.UserStatusTypeUnconfirmed, values, s.now())
+	verdict, err := s.preSignUp(ctx, p, "SignUp", c.ID, u, asked, in.ValidationData, in.ClientMetadata, errSignUpExists)
+	if err != nil {
+		return nil, err
+	}
+	if err := verdict.accept(u); err != nil {
+		return nil, err
+	}
 	stored, err := s.newPassword(p, u, *in.Password) // before the transaction: it takes a while
 	if err != nil {
 		return nil, err
 	}
 	u.setPassword(stored, u.Created)
 	to, sends := p.confirmationDelivery(u)
+	sends = sends && !verdict.AutoConfirmUser
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		if err := s.insertUser(ctx, tx, p, u, errSignUpExists); err != nil {
 			return err
@@ -60,10 +72,18 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 		}
 		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to)
 	})
+	if taken, ok := errors.AsType[*awsapi.Error](err); ok && errors.Is(err, cognitoidp.ErrAliasExists) {
+		err = cognitoidp.ErrUsernameExists.Msg("%s", taken.Message) // this operation has no AliasExistsException
+	}
 	if err != nil {
 		return nil, err
 	}
-	out := &cognitoidp.SignUpResponse{UserConfirmed: new(false), UserSub: &u.Sub}
+	if verdict.AutoConfirmUser {
+		if err := s.postConfirmation(ctx, p, confirmSignUp, c.ID, u, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
+	out := &cognitoidp.SignUpResponse{UserConfirmed: new(verdict.AutoConfirmUser), UserSub: &u.Sub}
 	if sends {
 		out.CodeDeliveryDetails = to.details()
 	}
@@ -98,6 +118,7 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 		return nil, err
 	}
 	var refusal error
+	var confirmed *user
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
@@ -121,12 +142,16 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 			u.set(from.attribute+"_verified", "true")
 		}
 		u.MoveAliases = deref(in.ForceAliasCreation)
+		confirmed = u
 		return s.saveUser(ctx, tx, p, u)
 	})
 	if err == nil {
 		err = refusal
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.postConfirmation(ctx, p, confirmSignUp, c.ID, confirmed, in.ClientMetadata)
 }
 
 // ResendConfirmationCode sends a new code to an unconfirmed user.

@@ -74,11 +74,11 @@ func startedBefore(origin string, authTime, cut int64) bool {
 }
 
 // signedIn begins a sign-in session of u and issues its tokens.
-func (s *Service) signedIn(ctx context.Context, p *pool, c *client, u *user, event, device string) (*cognitoidp.AuthenticationResultType, error) {
+func (s *Service) signedIn(ctx context.Context, p *pool, c *client, u *user, event, device string, why generation) (*cognitoidp.AuthenticationResultType, error) {
 	now := s.Now()
 	start := time.UnixMicro(max(now.UnixMicro(), u.TokensAfter+1))
 	g := grant{Client: c.ID, Sub: u.Sub, Origin: newOrigin(start), Event: event, AuthTime: now.Unix(), Expires: now.Add(c.RefreshTokenLife).UnixMicro(), Device: device}
-	result, err := s.issue(ctx, p, c, u, g)
+	result, err := s.issue(ctx, p, c, u, g, why)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *Service) signedIn(ctx context.Context, p *pool, c *client, u *user, eve
 }
 
 // issue makes the access and the ID token of g. Both signatures are one unit of work for the signer.
-func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g grant) (*cognitoidp.AuthenticationResultType, error) {
+func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g grant, why generation) (*cognitoidp.AuthenticationResultType, error) {
 	groups, err := s.groupsOf(ctx, s.DB, p, u.Key)
 	if err != nil {
 		return nil, err
@@ -109,6 +109,9 @@ func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g gran
 	if c.revocable() {
 		access["origin_jti"], access["jti"] = g.Origin, ids.UUID()
 		id["origin_jti"], id["jti"] = g.Origin, ids.UUID()
+	}
+	if err := s.customizeTokens(ctx, p, c, u, why, access, id); err != nil {
+		return nil, err
 	}
 	jobs := make([]token.Job, 2)
 	for i, t := range []struct {

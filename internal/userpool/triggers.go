@@ -15,9 +15,14 @@ import (
 
 // Names of triggers, as LambdaConfig and error messages have them.
 const (
-	triggerDefine = "DefineAuthChallenge"
-	triggerCreate = "CreateAuthChallenge"
-	triggerVerify = "VerifyAuthChallengeResponse"
+	triggerPreSignUp          = "PreSignUp"
+	triggerPostConfirmation   = "PostConfirmation"
+	triggerPreAuthentication  = "PreAuthentication"
+	triggerPostAuthentication = "PostAuthentication"
+	triggerPreToken           = "PreTokenGeneration"
+	triggerDefine             = "DefineAuthChallenge"
+	triggerCreate             = "CreateAuthChallenge"
+	triggerVerify             = "VerifyAuthChallengeResponse"
 )
 
 // noClient stands for the app client in events of operations that have none.
@@ -37,8 +42,7 @@ type occasion struct {
 // gets what it has after.
 func (s *Service) call(ctx context.Context, p *pool, o occasion, request, preset, answer any) error {
 	kind := o.trigger
-	switch kind {
-	case "PreTokenGeneration":
+	if kind == triggerPreToken {
 		kind = "TokenGeneration"
 	}
 	if o.version == "" {
@@ -83,7 +87,7 @@ func (c *client) notFound(u *user) *bool {
 }
 
 // checkTriggers refuses triggers that the service would not call, and what is no function.
-func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType) error {
+func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType, tier string) error {
 	if in == nil || *in == (cognitoidp.LambdaConfigType{}) {
 		return nil
 	}
@@ -91,10 +95,21 @@ func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType) error {
 		return errNotAvailable("LambdaConfig, because the server has no Lambda endpoint (--lambda),")
 	}
 	rest := *in
+	if c := in.PreTokenGenerationConfig; c != nil {
+		if in.PreTokenGeneration != nil && *in.PreTokenGeneration != *c.LambdaArn {
+			return errTwoPreToken
+		}
+		rest.PreTokenGeneration, rest.PreTokenGenerationConfig = c.LambdaArn, nil
+		if *c.LambdaVersion != cognitoidp.PreTokenGenerationLambdaVersionTypeV10 && tier == cognitoidp.UserPoolTierTypeLite {
+			return errTokenTier
+		}
+	}
 	for _, t := range []struct {
 		name     string
 		function **string
 	}{
+		{triggerPreSignUp, &rest.PreSignUp}, {triggerPostConfirmation, &rest.PostConfirmation},
+		{triggerPreAuthentication, &rest.PreAuthentication}, {triggerPostAuthentication, &rest.PostAuthentication}, {triggerPreToken, &rest.PreTokenGeneration},
 		{triggerDefine, &rest.DefineAuthChallenge}, {triggerCreate, &rest.CreateAuthChallenge}, {triggerVerify, &rest.VerifyAuthChallengeResponse},
 	} {
 		if *t.function != nil {
@@ -105,7 +120,7 @@ func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType) error {
 		*t.function = nil
 	}
 	if rest != (cognitoidp.LambdaConfigType{}) {
-		return errNotAvailable("A trigger in LambdaConfig other than the three of custom authentication")
+		return errNotAvailable("CustomMessage, UserMigration, CustomEmailSender, CustomSMSSender or InboundFederation in LambdaConfig")
 	}
 	return nil
 }

@@ -284,6 +284,9 @@ func (s *Service) AdminCreateUser(ctx context.Context, in *cognitoidp.AdminCreat
 			return nil, err
 		}
 	}
+	if _, err := s.preSignUp(ctx, p, "AdminCreateUser", noClient, u, values, in.ValidationData, in.ClientMetadata, errAdminCreateExists); err != nil {
+		return nil, err
+	}
 	plain, stored, err := s.temporaryPassword(p, u, in.TemporaryPassword)
 	if err != nil {
 		return nil, err
@@ -413,13 +416,19 @@ func (s *Service) AdminSetUserPassword(ctx context.Context, in *cognitoidp.Admin
 
 // AdminConfirmSignUp confirms a user who signed up, without verifying any attribute.
 func (s *Service) AdminConfirmSignUp(ctx context.Context, in *cognitoidp.AdminConfirmSignUpRequest) (*cognitoidp.AdminConfirmSignUpResponse, error) {
-	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(_ *db.Tx, _ *pool, u *user) error {
+	var p *pool
+	var confirmed *user
+	if err := s.changeUser(ctx, in.UserPoolId, in.Username, func(_ *db.Tx, of *pool, u *user) error {
 		if u.Status != cognitoidp.UserStatusTypeUnconfirmed {
 			return errNotUnconfirmed(u.Status)
 		}
 		u.Status = cognitoidp.UserStatusTypeConfirmed
+		p, confirmed = of, u
 		return nil
-	})
+	}); err != nil {
+		return nil, err
+	}
+	return nil, s.postConfirmation(ctx, p, confirmSignUp, noClient, confirmed, in.ClientMetadata)
 }
 
 // AdminGetUser returns a user.
