@@ -186,7 +186,7 @@ func (s *Service) updateEntity(ctx context.Context, tx *db.Tx, e *entity) error 
 
 // modifiable refuses changes to roles that belong to a service.
 func modifiable(e *entity) error {
-	if e.Kind == roleKind && (strings.HasPrefix(e.Path, "/aws-service-role/") || strings.HasPrefix(e.Path, "/aws-reserved/")) {
+	if e.Kind == roleKind && isProtected(e.Path) {
 		return iam.ErrUnmodifiableEntity.Msg("Cannot perform the operation on the protected role '%s' - this role is only modifiable by AWS", e.Name)
 	}
 	return nil

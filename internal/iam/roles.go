@@ -25,6 +25,9 @@ func (s *Service) wireRole(ctx context.Context, q db.Querier, e *entity) (*iam.R
 
 // CreateRole implements iam:CreateRole.
 func (s *Service) CreateRole(ctx context.Context, in *iam.CreateRoleRequest) (*iam.CreateRoleResponse, error) {
+	if isProtected(str(in.Path)) {
+		return nil, errValidation.Msg("The specified value for path is invalid. %s is reserved for AWS.", *in.Path)
+	}
 	e, err := s.createEntity(ctx, newEntity{
 		kind: roleKind, id: newID[roleKind](), name: in.RoleName, path: in.Path, boundary: in.PermissionsBoundary, tags: in.Tags,
 		quotaName: "RolesPerAccount", quota: maxRoles,

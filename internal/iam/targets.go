@@ -57,6 +57,8 @@ func (t *targeting) tags() []iam.Tag {
 func (t *targeting) resource() (string, error) {
 	account := account(t.ctx)
 	switch {
+	case t.op == "CreateServiceLinkedRole", t.op == "GetServiceLinkedRoleDeletionStatus":
+		return t.serviceRoleTarget(), nil
 	case t.text("RoleName") != nil:
 		return t.entity(roleKind, t.text("RoleName"))
 	case t.text("GroupName") != nil: // also where a user is put into it

@@ -25,6 +25,14 @@ const (
 	ContextKeyTypeEnumDateList    = "dateList"
 )
 
+// Values of DeletionTaskStatusType.
+const (
+	DeletionTaskStatusTypeSucceeded  = "SUCCEEDED"
+	DeletionTaskStatusTypeInProgress = "IN_PROGRESS"
+	DeletionTaskStatusTypeFailed     = "FAILED"
+	DeletionTaskStatusTypeNotStarted = "NOT_STARTED"
+)
+
 // Values of EntityType.
 const (
 	EntityTypeUser               = "User"

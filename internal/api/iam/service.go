@@ -35,6 +35,7 @@ type Service interface {
 	CreatePolicyVersion(context.Context, *CreatePolicyVersionRequest) (*CreatePolicyVersionResponse, error)
 	CreateRole(context.Context, *CreateRoleRequest) (*CreateRoleResponse, error)
 	CreateSAMLProvider(context.Context, *CreateSAMLProviderRequest) (*CreateSAMLProviderResponse, error)
+	CreateServiceLinkedRole(context.Context, *CreateServiceLinkedRoleRequest) (*CreateServiceLinkedRoleResponse, error)
 	CreateUser(context.Context, *CreateUserRequest) (*CreateUserResponse, error)
 	CreateVirtualMFADevice(context.Context, *CreateVirtualMFADeviceRequest) (*CreateVirtualMFADeviceResponse, error)
 	DeactivateMFADevice(context.Context, *DeactivateMFADeviceRequest) error
@@ -51,6 +52,7 @@ type Service interface {
 	DeleteRolePermissionsBoundary(context.Context, *DeleteRolePermissionsBoundaryRequest) error
 	DeleteRolePolicy(context.Context, *DeleteRolePolicyRequest) error
 	DeleteSAMLProvider(context.Context, *DeleteSAMLProviderRequest) error
+	DeleteServiceLinkedRole(context.Context, *DeleteServiceLinkedRoleRequest) (*DeleteServiceLinkedRoleResponse, error)
 	DeleteUser(context.Context, *DeleteUserRequest) error
 	DeleteUserPermissionsBoundary(context.Context, *DeleteUserPermissionsBoundaryRequest) error
 	DeleteUserPolicy(context.Context, *DeleteUserPolicyRequest) error
@@ -80,6 +82,7 @@ type Service interface {
 	GetRole(context.Context, *GetRoleRequest) (*GetRoleResponse, error)
 	GetRolePolicy(context.Context, *GetRolePolicyRequest) (*GetRolePolicyResponse, error)
 	GetSAMLProvider(context.Context, *GetSAMLProviderRequest) (*GetSAMLProviderResponse, error)
+	GetServiceLinkedRoleDeletionStatus(context.Context, *GetServiceLinkedRoleDeletionStatusRequest) (*GetServiceLinkedRoleDeletionStatusResponse, error)
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	GetUserPolicy(context.Context, *GetUserPolicyRequest) (*GetUserPolicyResponse, error)
 	ListAccessKeys(context.Context, *ListAccessKeysRequest) (*ListAccessKeysResponse, error)
@@ -161,6 +164,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("CreatePolicyVersion", "iam:CreatePolicyVersion", awsapi.Signed, s.CreatePolicyVersion),
 		awsapi.Op("CreateRole", "iam:CreateRole", awsapi.Signed, s.CreateRole),
 		awsapi.Op("CreateSAMLProvider", "iam:CreateSAMLProvider", awsapi.Signed, s.CreateSAMLProvider),
+		awsapi.Op("CreateServiceLinkedRole", "iam:CreateServiceLinkedRole", awsapi.Signed, s.CreateServiceLinkedRole),
 		awsapi.Op("CreateUser", "iam:CreateUser", awsapi.Signed, s.CreateUser),
 		awsapi.Op("CreateVirtualMFADevice", "iam:CreateVirtualMFADevice", awsapi.Signed, s.CreateVirtualMFADevice),
 		awsapi.OpNoOutput("DeactivateMFADevice", "iam:DeactivateMFADevice", awsapi.Signed, s.DeactivateMFADevice),
@@ -177,6 +181,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", awsapi.Signed, s.DeleteRolePermissionsBoundary),
 		awsapi.OpNoOutput("DeleteRolePolicy", "iam:DeleteRolePolicy", awsapi.Signed, s.DeleteRolePolicy),
 		awsapi.OpNoOutput("DeleteSAMLProvider", "iam:DeleteSAMLProvider", awsapi.Signed, s.DeleteSAMLProvider),
+		awsapi.Op("DeleteServiceLinkedRole", "iam:DeleteServiceLinkedRole", awsapi.Signed, s.DeleteServiceLinkedRole),
 		awsapi.OpNoOutput("DeleteUser", "iam:DeleteUser", awsapi.Signed, s.DeleteUser),
 		awsapi.OpNoOutput("DeleteUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", awsapi.Signed, s.DeleteUserPermissionsBoundary),
 		awsapi.OpNoOutput("DeleteUserPolicy", "iam:DeleteUserPolicy", awsapi.Signed, s.DeleteUserPolicy),
@@ -206,6 +211,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetRole", "iam:GetRole", awsapi.Signed, s.GetRole),
 		awsapi.Op("GetRolePolicy", "iam:GetRolePolicy", awsapi.Signed, s.GetRolePolicy),
 		awsapi.Op("GetSAMLProvider", "iam:GetSAMLProvider", awsapi.Signed, s.GetSAMLProvider),
+		awsapi.Op("GetServiceLinkedRoleDeletionStatus", "iam:GetServiceLinkedRoleDeletionStatus", awsapi.Signed, s.GetServiceLinkedRoleDeletionStatus),
 		awsapi.Op("GetUser", "iam:GetUser", awsapi.Signed, s.GetUser),
 		awsapi.Op("GetUserPolicy", "iam:GetUserPolicy", awsapi.Signed, s.GetUserPolicy),
 		awsapi.Op("ListAccessKeys", "iam:ListAccessKeys", awsapi.Signed, s.ListAccessKeys),

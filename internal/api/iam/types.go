@@ -194,6 +194,18 @@ type CreateSAMLProviderResponse struct {
 	Tags            []Tag   `json:"Tags,omitzero"`
 }
 
+// CreateServiceLinkedRoleRequest is the shape CreateServiceLinkedRoleRequest.
+type CreateServiceLinkedRoleRequest struct {
+	AWSServiceName *string `json:"AWSServiceName,omitzero"` // required
+	Description    *string `json:"Description,omitzero"`
+	CustomSuffix   *string `json:"CustomSuffix,omitzero"`
+}
+
+// CreateServiceLinkedRoleResponse is the shape CreateServiceLinkedRoleResponse.
+type CreateServiceLinkedRoleResponse struct {
+	Role *Role `json:"Role,omitzero"`
+}
+
 // CreateUserRequest is the shape CreateUserRequest.
 type CreateUserRequest struct {
 	Path                *string `json:"Path,omitzero"`
@@ -293,6 +305,16 @@ type DeleteSAMLProviderRequest struct {
 	SAMLProviderArn *string `json:"SAMLProviderArn,omitzero"` // required
 }
 
+// DeleteServiceLinkedRoleRequest is the shape DeleteServiceLinkedRoleRequest.
+type DeleteServiceLinkedRoleRequest struct {
+	RoleName *string `json:"RoleName,omitzero"` // required
+}
+
+// DeleteServiceLinkedRoleResponse is the shape DeleteServiceLinkedRoleResponse.
+type DeleteServiceLinkedRoleResponse struct {
+	DeletionTaskId *string `json:"DeletionTaskId,omitzero"`
+}
+
 // DeleteUserPermissionsBoundaryRequest is the shape DeleteUserPermissionsBoundaryRequest.
 type DeleteUserPermissionsBoundaryRequest struct {
 	UserName *string `json:"UserName,omitzero"` // required
@@ -312,6 +334,12 @@ type DeleteUserRequest struct {
 // DeleteVirtualMFADeviceRequest is the shape DeleteVirtualMFADeviceRequest.
 type DeleteVirtualMFADeviceRequest struct {
 	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+}
+
+// DeletionTaskFailureReasonType is the shape DeletionTaskFailureReasonType.
+type DeletionTaskFailureReasonType struct {
+	Reason        *string         `json:"Reason,omitzero"`
+	RoleUsageList []RoleUsageType `json:"RoleUsageList,omitzero"`
 }
 
 // DetachGroupPolicyRequest is the shape DetachGroupPolicyRequest.
@@ -583,6 +611,17 @@ type GetSAMLProviderResponse struct {
 	SAMLProviderUUID        *string          `json:"SAMLProviderUUID,omitzero"`
 	AssertionEncryptionMode *string          `json:"AssertionEncryptionMode,omitzero"`
 	PrivateKeyList          []SAMLPrivateKey `json:"PrivateKeyList,omitzero"`
+}
+
+// GetServiceLinkedRoleDeletionStatusRequest is the shape GetServiceLinkedRoleDeletionStatusRequest.
+type GetServiceLinkedRoleDeletionStatusRequest struct {
+	DeletionTaskId *string `json:"DeletionTaskId,omitzero"` // required
+}
+
+// GetServiceLinkedRoleDeletionStatusResponse is the shape GetServiceLinkedRoleDeletionStatusResponse.
+type GetServiceLinkedRoleDeletionStatusResponse struct {
+	Status *string                        `json:"Status,omitzero"`
+	Reason *DeletionTaskFailureReasonType `json:"Reason,omitzero"`
 }
 
 // GetUserPolicyRequest is the shape GetUserPolicyRequest.
@@ -1234,6 +1273,12 @@ type RoleDetail struct {
 type RoleLastUsed struct {
 	LastUsedDate *time.Time `json:"LastUsedDate,omitzero"`
 	Region       *string    `json:"Region,omitzero"`
+}
+
+// RoleUsageType is the shape RoleUsageType.
+type RoleUsageType struct {
+	Region    *string  `json:"Region,omitzero"`
+	Resources []string `json:"Resources,omitzero"`
 }
 
 // SAMLPrivateKey is the shape SAMLPrivateKey.

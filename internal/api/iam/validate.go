@@ -52,6 +52,9 @@ func (x *CreateRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *CreateSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateServiceLinkedRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -98,6 +101,9 @@ func (x *DeleteRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeleteServiceLinkedRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteUserPermissionsBoundaryRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -185,6 +191,9 @@ func (x *GetRoleRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetServiceLinkedRoleDeletionStatusRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -511,6 +520,13 @@ func (x *CreateSAMLProviderRequest) validate(v *awsapi.Validator) {
 	v.String("AddPrivateKey", x.AddPrivateKey, &rulePrivateKeyType)
 }
 
+func (x *CreateServiceLinkedRoleRequest) validate(v *awsapi.Validator) {
+	v.Required("AWSServiceName", x.AWSServiceName != nil, false)
+	v.String("AWSServiceName", x.AWSServiceName, &ruleGroupNameType)
+	v.String("Description", x.Description, &ruleRoleDescriptionType)
+	v.String("CustomSuffix", x.CustomSuffix, &ruleCustomSuffixType)
+}
+
 func (x *CreateUserRequest) validate(v *awsapi.Validator) {
 	v.String("Path", x.Path, &rulePathType)
 	v.Required("UserName", x.UserName != nil, false)
@@ -610,6 +626,11 @@ func (x *DeleteRoleRequest) validate(v *awsapi.Validator) {
 func (x *DeleteSAMLProviderRequest) validate(v *awsapi.Validator) {
 	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
 	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
+}
+
+func (x *DeleteServiceLinkedRoleRequest) validate(v *awsapi.Validator) {
+	v.Required("RoleName", x.RoleName != nil, false)
+	v.String("RoleName", x.RoleName, &ruleRoleNameType)
 }
 
 func (x *DeleteUserPermissionsBoundaryRequest) validate(v *awsapi.Validator) {
@@ -744,6 +765,11 @@ func (x *GetRoleRequest) validate(v *awsapi.Validator) {
 func (x *GetSAMLProviderRequest) validate(v *awsapi.Validator) {
 	v.Required("SAMLProviderArn", x.SAMLProviderArn != nil, false)
 	v.String("SAMLProviderArn", x.SAMLProviderArn, &ruleArnType)
+}
+
+func (x *GetServiceLinkedRoleDeletionStatusRequest) validate(v *awsapi.Validator) {
+	v.Required("DeletionTaskId", x.DeletionTaskId != nil, false)
+	v.String("DeletionTaskId", x.DeletionTaskId, &ruleDeletionTaskIdType)
 }
 
 func (x *GetUserPolicyRequest) validate(v *awsapi.Validator) {
@@ -1309,6 +1335,8 @@ var ruleContextKeyNameType = awsapi.StringRule{Min: 5, Max: 256}
 
 var ruleContextKeyTypeEnum = awsapi.StringRule{Enum: []string{"string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"}}
 
+var ruleDeletionTaskIdType = awsapi.StringRule{Min: 1, Max: 1000}
+
 var ruleEntityType = awsapi.StringRule{Enum: []string{"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"}}
 
 var ruleOpenIDConnectProviderUrlType = awsapi.StringRule{Min: 1, Max: 255}
@@ -1342,6 +1370,8 @@ var ruleAssignmentStatusType = awsapi.StringRule{Enum: []string{"Assigned", "Una
 var ruleAuthenticationCodeType = awsapi.StringRule{Min: 6, Max: 6, Pattern: awsapi.NewPattern(`[\d]+`, `[\d]+`)}
 
 var ruleClientIDType = awsapi.StringRule{Min: 1, Max: 255}
+
+var ruleCustomSuffixType = awsapi.StringRule{Min: 1, Max: 64, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 
 var ruleExistingUserNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 

@@ -106,6 +106,14 @@ func (x *CreateSAMLProviderRequest) Decode(r *awsapi.Request) {
 func (x *CreateSAMLProviderResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *CreateServiceLinkedRoleRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *CreateServiceLinkedRoleResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *CreateUserRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -190,6 +198,14 @@ func (x *DeleteRolePolicyRequest) Decode(r *awsapi.Request) {
 func (x *DeleteSAMLProviderRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
+
+// Decode reads the input from a request.
+func (x *DeleteServiceLinkedRoleRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *DeleteServiceLinkedRoleResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *DeleteUserRequest) Decode(r *awsapi.Request) {
@@ -394,6 +410,14 @@ func (x *GetSAMLProviderRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *GetSAMLProviderResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *GetServiceLinkedRoleDeletionStatusRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetServiceLinkedRoleDeletionStatusResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *GetUserRequest) Decode(r *awsapi.Request) {
@@ -890,6 +914,12 @@ func (x *CreateSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
 	x.AddPrivateKey = q.Get("AddPrivateKey").String()
 }
 
+func (x *CreateServiceLinkedRoleRequest) decodeQuery(q *awsapi.FormNode) {
+	x.AWSServiceName = q.Get("AWSServiceName").String()
+	x.Description = q.Get("Description").String()
+	x.CustomSuffix = q.Get("CustomSuffix").String()
+}
+
 func (x *CreateUserRequest) decodeQuery(q *awsapi.FormNode) {
 	x.Path = q.Get("Path").String()
 	x.UserName = q.Get("UserName").String()
@@ -961,6 +991,10 @@ func (x *DeleteRoleRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *DeleteSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
 	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
+}
+
+func (x *DeleteServiceLinkedRoleRequest) decodeQuery(q *awsapi.FormNode) {
+	x.RoleName = q.Get("RoleName").String()
 }
 
 func (x *DeleteUserPermissionsBoundaryRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1086,6 +1120,10 @@ func (x *GetRoleRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *GetSAMLProviderRequest) decodeQuery(q *awsapi.FormNode) {
 	x.SAMLProviderArn = q.Get("SAMLProviderArn").String()
+}
+
+func (x *GetServiceLinkedRoleDeletionStatusRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DeletionTaskId = q.Get("DeletionTaskId").String()
 }
 
 func (x *GetUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1726,6 +1764,14 @@ func (x *CreateSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *CreateServiceLinkedRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Role != nil {
+		e.Open("Role")
+		x.Role.encodeXML(e)
+		e.Close("Role")
+	}
+}
+
 func (x *CreateUserResponse) encodeXML(e *awsapi.XMLEncoder) {
 	if x.User != nil {
 		e.Open("User")
@@ -1739,6 +1785,19 @@ func (x *CreateVirtualMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Open("VirtualMFADevice")
 		x.VirtualMFADevice.encodeXML(e)
 		e.Close("VirtualMFADevice")
+	}
+}
+
+func (x *DeleteServiceLinkedRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("DeletionTaskId", x.DeletionTaskId)
+}
+
+func (x *DeletionTaskFailureReasonType) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Reason", x.Reason)
+	if x.RoleUsageList != nil {
+		e.Open("RoleUsageList")
+		encodeRoleUsageListType(e, x.RoleUsageList)
+		e.Close("RoleUsageList")
 	}
 }
 
@@ -1961,6 +2020,15 @@ func (x *GetSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Open("PrivateKeyList")
 		encodePrivateKeyList(e, x.PrivateKeyList)
 		e.Close("PrivateKeyList")
+	}
+}
+
+func (x *GetServiceLinkedRoleDeletionStatusResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Status", x.Status)
+	if x.Reason != nil {
+		e.Open("Reason")
+		x.Reason.encodeXML(e)
+		e.Close("Reason")
 	}
 }
 
@@ -2495,6 +2563,15 @@ func (x *RoleLastUsed) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Region", x.Region)
 }
 
+func (x *RoleUsageType) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Region", x.Region)
+	if x.Resources != nil {
+		e.Open("Resources")
+		encodeArnListType(e, x.Resources)
+		e.Close("Resources")
+	}
+}
+
 func (x *SAMLPrivateKey) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("KeyId", x.KeyId)
 	e.Time("Timestamp", x.Timestamp)
@@ -2625,6 +2702,12 @@ func (x *VirtualMFADevice) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func encodeArnListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
+	}
+}
+
 func encodeCertificationMapType(e *awsapi.XMLEncoder, list map[string]string) {
 	for _, k := range awsapi.SortedKeys(list) {
 		v := list[k]
@@ -2700,6 +2783,14 @@ func encodePolicyUserListType(e *awsapi.XMLEncoder, list []PolicyUser) {
 }
 
 func encodeResourceSpecificResultListType(e *awsapi.XMLEncoder, list []ResourceSpecificResult) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
+func encodeRoleUsageListType(e *awsapi.XMLEncoder, list []RoleUsageType) {
 	for i := range list {
 		e.Open("member")
 		list[i].encodeXML(e)
