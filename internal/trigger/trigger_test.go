@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
@@ -189,4 +190,18 @@ func TestFunction(t *testing.T) {
 			t.Errorf("%s: %v", text, ok)
 		}
 	}
+}
+
+// FuzzFunctionError: whatever a function that failed leaves, its message is short, never empty, and not cut within a character.
+func FuzzFunctionError(f *testing.F) {
+	f.Add([]byte(`{"errorMessage":"Not allowed","errorType":"Error"}`))
+	f.Add([]byte(`{"errorMessage":{"a":1}}`))
+	f.Add([]byte(`{"errorMessage":"` + strings.Repeat("é", messageMost) + `"}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		m := functionError(payload).Message
+		if m == "" || len(m) > messageMost || !utf8.ValidString(m) {
+			t.Errorf("%q", m)
+		}
+	})
 }
