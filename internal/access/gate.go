@@ -305,7 +305,7 @@ func setKey(c *policy.Context, name string, values []string) {
 // multivalued knows the multivalued condition keys of the services that are served (Service Authorization Reference).
 func multivalued(name string) bool {
 	switch name {
-	case "aws:TagKeys", "sts:TransitiveTagKeys", "s3:RequestObjectTagKeys", "dynamodb:LeadingKeys", "dynamodb:Attributes",
+	case "aws:TagKeys", "sts:TransitiveTagKeys", "sts:IdentityTokenAudience", "s3:RequestObjectTagKeys", "dynamodb:LeadingKeys", "dynamodb:Attributes",
 		"aws:PrincipalServiceNamesList", "aws:PrincipalOrgPaths", "aws:ResourceOrgPaths", "aws:CalledVia":
 		return true
 	}

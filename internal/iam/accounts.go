@@ -141,15 +141,15 @@ func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 
 // GetAccountSummary implements iam:GetAccountSummary.
 func (s *Service) GetAccountSummary(ctx context.Context, _ *iam.GetAccountSummaryRequest) (*iam.GetAccountSummaryResponse, error) {
-	type counts struct{ Users, Groups, Roles, Policies, Versions, InUse, Providers, RootKeys int64 }
+	type counts struct{ Users, Groups, Roles, Policies, InUse, Providers, Devices, DevicesInUse, RootKeys int64 }
 	n, err := db.One[counts](ctx, s.DB, `SELECT
 		(SELECT COUNT(*) FROM iam_entities WHERE account_id = $1 AND kind = 'user'),
 		(SELECT COUNT(*) FROM iam_entities WHERE account_id = $1 AND kind = 'group'),
 		(SELECT COUNT(*) FROM iam_entities WHERE account_id = $1 AND kind = 'role'),
 		(SELECT COUNT(*) FROM iam_policies WHERE account_id = $1),
-		(SELECT COUNT(*) FROM iam_attachments WHERE account_id = $1),
 		(SELECT COUNT(DISTINCT policy_arn) FROM iam_attachments WHERE account_id = $1),
 		(SELECT COUNT(*) FROM iam_oidc_providers WHERE account_id = $1) + (SELECT COUNT(*) FROM iam_saml_providers WHERE account_id = $1),
+		(SELECT COUNT(*) FROM iam_mfa_devices WHERE account_id = $1), (SELECT COUNT(*) FROM iam_mfa_devices WHERE account_id = $1 AND user_id <> ''),
 		(SELECT COUNT(*) FROM iam_access_keys WHERE entity_id = $1)`, account(ctx))
 	if err != nil {
 		return nil, err
@@ -167,6 +167,7 @@ func (s *Service) GetAccountSummary(ctx context.Context, _ *iam.GetAccountSummar
 		"AttachedPoliciesPerUserQuota": maxAttached, "AttachedPoliciesPerGroupQuota": maxAttached, "AttachedPoliciesPerRoleQuota": maxAttached,
 		"UserPolicySizeQuota": 2048, "GroupPolicySizeQuota": 5120, "RolePolicySizeQuota": 10240, "AssumeRolePolicySizeQuota": 2048,
 		"AccessKeysPerUserQuota": maxKeysPerUser, "Providers": int32(n.Providers),
+		"MFADevices": int32(n.Devices), "MFADevicesInUse": int32(n.DevicesInUse),
 		"AccountAccessKeysPresent": present, "AccountMFAEnabled": 0,
 	}}, nil
 }

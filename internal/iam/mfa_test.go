@@ -214,3 +214,15 @@ func TestMFAPermissions(t *testing.T) {
 		must(alice.GetMFADevice(ctx, &iam.GetMFADeviceInput{SerialNumber: d.SerialNumber}))(t)
 	})
 }
+
+func TestSummaryCountsDevices(t *testing.T) {
+	each(t, func(t *testing.T, s *server, c *iam.Client) {
+		ctx, str := t.Context(), aws.String
+		must(c.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: str("spare")}))(t)
+		d := must(c.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: str("phone")}))(t).VirtualMFADevice
+		must(c.EnableMFADevice(ctx, &iam.EnableMFADeviceInput{UserName: str("admin"), SerialNumber: d.SerialNumber, AuthenticationCode1: s.code(t, d.Base32StringSeed, -1), AuthenticationCode2: s.code(t, d.Base32StringSeed, 0)}))(t)
+		if m := must(c.GetAccountSummary(ctx, nil))(t).SummaryMap; m["MFADevices"] != 2 || m["MFADevicesInUse"] != 1 || m["Users"] != 1 || m["PolicyVersionsInUse"] != 1 {
+			t.Errorf("summary %v", m)
+		}
+	})
+}
