@@ -79,6 +79,10 @@ type Config struct {
 	// SharedIssuers are OIDC issuers, besides those that are known, that serve many tenants: host[/path][=claim+claim], comma
 	// separated. A role that trusts one must pin one of the claims, by default sub, to more than wildcards.
 	SharedIssuers string
+	// SignOutEndsSessions has the temporary credentials that a user of a user pool got through an identity pool end with his
+	// sign-in: when he or an administrator signs him out or his refresh token is revoked, when he is disabled or deleted. On
+	// AWS they live on.
+	SignOutEndsSessions bool
 	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
 	OutboundPrivate bool
 	// ConfigFile is the configuration file.
@@ -116,6 +120,7 @@ func (c *Config) settings() []setting {
 		{"s3-cors-origins", "USHER_S3_CORS_ORIGINS", "origins whose browsers may call S3, comma separated (default *)", &c.S3CORSOrigins, nil},
 		{"s3-opaque-keys", "USHER_S3_OPAQUE_KEYS", "the store behind --s3-upstream takes keys as they are, as S3 does, not as paths", nil, &c.S3OpaqueKeys},
 		{"shared-issuers", "USHER_SHARED_ISSUERS", "OIDC issuers of many tenants, of which a role must pin a claim: host[/path][=claim+claim], comma separated, besides those that are known", &c.SharedIssuers, nil},
+		{"sign-out-ends-sessions", "USHER_SIGN_OUT_ENDS_SESSIONS", "temporary credentials that identity pools gave a user of a user pool end when he is signed out, disabled or deleted", nil, &c.SignOutEndsSessions},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},
 	}

@@ -169,8 +169,13 @@ func (s *Server) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var signedOut func(context.Context, *db.Tx, string, string) error
+	if cfg.SignOutEndsSessions {
+		signedOut = s.endSessions
+	}
 	s.users = userpool.New(userpool.Service{
-		DB: s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
+		SignedOut: signedOut,
+		DB:        s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, Now: now, Log: s.log,
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), OIDC: s.oidcProvider, Region: cfg.Region,
@@ -194,6 +199,14 @@ func (s *Server) wire(ctx context.Context) error {
 	s.discovery = s.discoveryPages()
 	s.own = s.ownPages()
 	return nil
+}
+
+// endSessions ends the temporary credentials that a user of a user pool, or one sign-in of his, led to.
+func (s *Server) endSessions(ctx context.Context, tx *db.Tx, sub, origin string) error {
+	if origin != "" {
+		return s.sts.RevokeIn(ctx, tx, sts.Subject{Kind: sts.SessionsOfSignIn, ID: origin})
+	}
+	return s.sts.RevokeIn(ctx, tx, sts.Subject{Kind: sts.SessionsOfUserSub, ID: sub})
 }
 
 // bootstrap makes the first account and writes its administrator's key where the command line finds it.

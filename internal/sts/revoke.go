@@ -69,32 +69,30 @@ func (sub Subject) shard() int {
 	return int(h % revocationShards)
 }
 
-// Revoke ends all sessions of the subjects that were issued until now, from the next request on, on every node. Sessions that
+// Revoke ends all sessions of the subject that were issued until now, from the next request on, on every node. Sessions that
 // are issued afterwards live. Before and after are told by a count and not by clocks, which nodes may have set differently.
 // Roles that a revoked session has assumed are sessions of their own and go on, as on AWS.
-func (s *Service) Revoke(ctx context.Context, subjects ...Subject) error {
-	return s.DB.Tx(ctx, func(tx *db.Tx) error {
-		epoch, err := db.One[int64](ctx, tx, `SELECT epoch + 1 FROM sts_epoch WHERE one = 1`)
-		if err != nil {
-			return err
-		}
-		tx.Invalidate(epochScope)
-		if err := db.Changed(tx.ExecContext(ctx, `UPDATE sts_epoch SET epoch = $1 WHERE one = 1 AND epoch < $1`, epoch)); err != nil {
-			return err
-		}
-		for _, sub := range subjects {
-			if sub.ID == "" {
-				return errors.New("sts: revocation of nothing")
-			}
-			tx.Invalidate(revocationScopes[sub.shard()])
-			if _, err := tx.ExecContext(ctx, `INSERT INTO sts_revocations (kind, id, shard, epoch, expires) VALUES ($1, $2, $3, $4, $5)
-				ON CONFLICT (kind, id) DO UPDATE SET epoch = excluded.epoch, expires = excluded.expires`,
-				int64(sub.Kind), sub.ID, sub.shard(), epoch, s.Now().Add(revocationLife).Unix()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func (s *Service) Revoke(ctx context.Context, sub Subject) error {
+	return s.DB.Tx(ctx, func(tx *db.Tx) error { return s.RevokeIn(ctx, tx, sub) })
+}
+
+// RevokeIn is Revoke as part of a transaction.
+func (s *Service) RevokeIn(ctx context.Context, tx *db.Tx, sub Subject) error {
+	if sub.ID == "" {
+		return errors.New("sts: revocation of nothing")
+	}
+	epoch, err := db.One[int64](ctx, tx, `SELECT epoch + 1 FROM sts_epoch WHERE one = 1`)
+	if err != nil {
+		return err
+	}
+	if err := db.Changed(tx.ExecContext(ctx, `UPDATE sts_epoch SET epoch = $1 WHERE one = 1 AND epoch < $1`, epoch)); err != nil {
+		return err
+	}
+	tx.Invalidate(epochScope, revocationScopes[sub.shard()])
+	_, err = tx.ExecContext(ctx, `INSERT INTO sts_revocations (kind, id, shard, epoch, expires) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (kind, id) DO UPDATE SET epoch = excluded.epoch, expires = excluded.expires`,
+		int64(sub.Kind), sub.ID, sub.shard(), epoch, s.Now().Add(revocationLife).Unix())
+	return err
 }
 
 // Sweep deletes revocations that no session is left for, and SAML assertions that have expired.

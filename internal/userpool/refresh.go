@@ -195,7 +195,7 @@ func (s *Service) rotate(ctx context.Context, p *pool, g grant, grace time.Durat
 			return nil
 		}
 		reused = true
-		return revoke(ctx, tx, p, g.Origin, g.Expires+longestToken.Microseconds())
+		return s.revoke(ctx, tx, p, g, g.Expires+longestToken.Microseconds())
 	})
 	if err == nil && reused {
 		err = cognitoidp.ErrRefreshTokenReuse.Msg("Refresh token has been reused.")
@@ -203,11 +203,27 @@ func (s *Service) rotate(ctx context.Context, p *pool, g grant, grace time.Durat
 	return turn, err
 }
 
-// revoke ends the sign-in that origin names, until its last token would have expired.
-func revoke(ctx context.Context, tx *db.Tx, p *pool, origin string, expires int64) error {
+// revoke ends the sign-in that g carries on, until its last token would have expired.
+func (s *Service) revoke(ctx context.Context, tx *db.Tx, p *pool, g grant, expires int64) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO token_revocations (pool_id, origin_jti, expires) VALUES ($1, $2, $3) ON CONFLICT (pool_id, origin_jti) DO NOTHING`,
-		p.ID, origin, expires)
-	return err
+		p.ID, g.Origin, expires)
+	if err != nil {
+		return err
+	}
+	return s.signedOut(ctx, tx, g.Sub, g.Origin)
+}
+
+// signOut makes every token of the user that was issued up to now invalid.
+func (s *Service) signOut(ctx context.Context, tx *db.Tx, u *user) error {
+	u.revokeTokens(s.Now())
+	return s.signedOut(ctx, tx, u.Sub, "")
+}
+
+func (s *Service) signedOut(ctx context.Context, tx *db.Tx, sub, origin string) error {
+	if s.SignedOut == nil {
+		return nil
+	}
+	return s.SignedOut(ctx, tx, sub, origin)
 }
 
 // RevokeToken ends the sign-in that a refresh token carries on: the token itself and the access and ID tokens of the same
@@ -236,7 +252,7 @@ func (s *Service) RevokeToken(ctx context.Context, in *cognitoidp.RevokeTokenReq
 	if g.Client != c.ID {
 		return nil, errUnauthorizedClient
 	}
-	return nil, s.DB.Tx(ctx, func(tx *db.Tx) error { return revoke(ctx, tx, p, g.Origin, ended) })
+	return nil, s.DB.Tx(ctx, func(tx *db.Tx) error { return s.revoke(ctx, tx, p, g, ended) })
 }
 
 var errUnauthorizedClient = cognitoidp.ErrUnauthorized.Msg("The client is not authorized.")
@@ -244,17 +260,15 @@ var errUnauthorizedClient = cognitoidp.ErrUnauthorized.Msg("The client is not au
 // GlobalSignOut ends every sign-in of the user who calls it.
 func (s *Service) GlobalSignOut(ctx context.Context, in *cognitoidp.GlobalSignOutRequest) (*cognitoidp.GlobalSignOutResponse, error) {
 	b := bearerFrom(ctx)
-	_, err := s.updateFound(ctx, b.pool, b.user, func(_ *db.Tx, u *user) error {
-		u.revokeTokens(s.Now())
-		return nil
+	_, err := s.updateFound(ctx, b.pool, b.user, func(tx *db.Tx, u *user) error {
+		return s.signOut(ctx, tx, u)
 	})
 	return nil, err
 }
 
 // AdminUserGlobalSignOut ends every sign-in of a user.
 func (s *Service) AdminUserGlobalSignOut(ctx context.Context, in *cognitoidp.AdminUserGlobalSignOutRequest) (*cognitoidp.AdminUserGlobalSignOutResponse, error) {
-	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(_ *db.Tx, _ *pool, u *user) error {
-		u.revokeTokens(s.Now())
-		return nil
+	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, _ *pool, u *user) error {
+		return s.signOut(ctx, tx, u)
 	})
 }

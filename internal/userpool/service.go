@@ -33,6 +33,9 @@ type Service struct {
 	PublicURL string           // base of the issuers, without a slash at the end
 	Now       func() time.Time
 	Log       *slog.Logger
+	// SignedOut, if set, is called in the transaction that signs a user out: of everything, or of the one sign-in that origin
+	// names, if it is not empty.
+	SignedOut func(ctx context.Context, tx *db.Tx, sub, origin string) error
 
 	pools   *db.Cache[string, *pool]
 	clients *db.Cache[string, *client]

@@ -188,6 +188,9 @@ func (s *Service) deleteUser(ctx context.Context, tx *db.Tx, u *user) error {
 		u.PoolID, u.Key, u.Sub)); err != nil {
 		return err
 	}
+	if err := s.signedOut(ctx, tx, u.Sub, ""); err != nil {
+		return err
+	}
 	for _, kind := range []string{attrEmail, attrPhone, attrPreferredUsername} {
 		value, ok := u.aliases[kind]
 		if !ok {
@@ -470,10 +473,9 @@ func (s *Service) AdminEnableUser(ctx context.Context, in *cognitoidp.AdminEnabl
 
 // AdminDisableUser keeps a user from signing in and revokes his tokens.
 func (s *Service) AdminDisableUser(ctx context.Context, in *cognitoidp.AdminDisableUserRequest) (*cognitoidp.AdminDisableUserResponse, error) {
-	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(_ *db.Tx, _ *pool, u *user) error {
+	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, _ *pool, u *user) error {
 		u.Enabled = false
-		u.revokeTokens(s.Now())
-		return nil
+		return s.signOut(ctx, tx, u)
 	})
 }
 
