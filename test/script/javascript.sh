@@ -24,4 +24,6 @@ aws s3 mb s3://web >/dev/null
 echo hello >"$work/hello.txt"
 aws s3 cp --quiet "$work/hello.txt" s3://web/public/hello.txt
 
-ENDPOINT=$endpoint POOL=$pool CLIENT=$client IDENTITY_POOL=$idpool USHER=$root/bin/usher node "$root/test/npm/srp.mjs"
+export ENDPOINT=$endpoint POOL=$pool CLIENT=$client IDENTITY_POOL=$idpool USHER=$root/bin/usher NODE_NO_WARNINGS=1
+node "$root/test/npm/srp.mjs"
+node "$root/test/npm/amplify.mjs"
