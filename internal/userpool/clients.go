@@ -118,6 +118,9 @@ func (s *Service) CreateUserPoolClient(ctx context.Context, in *cognitoidp.Creat
 		if _, err := readPool(ctx, tx, p.ID); err != nil {
 			return err
 		}
+		if err := checkCustomScopes(ctx, tx, p, settings.AllowedOAuthScopes); err != nil {
+			return err
+		}
 		n, err := db.One[int](ctx, tx, `SELECT count(*) FROM user_pool_clients WHERE pool_id = $1`, p.ID)
 		if err != nil {
 			return err
@@ -166,6 +169,9 @@ func (s *Service) UpdateUserPoolClient(ctx context.Context, in *cognitoidp.Updat
 		}
 		settings, err := clientSettings(p, in, len(row.Secrets.V) > 0, "updating")
 		if err != nil {
+			return err
+		}
+		if err := checkCustomScopes(ctx, tx, p, settings.AllowedOAuthScopes); err != nil {
 			return err
 		}
 		row.Doc.V, row.Modified = *settings, s.now()
@@ -375,7 +381,7 @@ func checkOAuth(s *cognitoidp.UserPoolClientType, secret bool) error {
 		return errCallbackMissing
 	}
 	for _, scope := range s.AllowedOAuthScopes {
-		if !slices.Contains(standardScopes, scope) {
+		if !slices.Contains(standardScopes, scope) && !strings.Contains(scope, "/") { // see checkCustomScopes
 			return errScopeNotFound(scope)
 		}
 	}

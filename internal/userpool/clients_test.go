@@ -95,7 +95,7 @@ func TestClientSettings(t *testing.T) {
 		{`{"AllowedOAuthFlowsUserPoolClient":true,"AllowedOAuthFlows":["code"],"AllowedOAuthScopes":["openid"],"CallbackURLs":["https://example.com/"],"DefaultRedirectURI":"https://example.com/"}`, "", ""},
 		{`{"AllowedOAuthFlows":["code","client_credentials"]}`, "InvalidOAuthFlowException", "client_credentials flow can not be selected along with code flow or implicit flow."},
 		{`{"AllowedOAuthFlows":["client_credentials"]}`, "InvalidOAuthFlowException", "client_credentials flow can not be selected if client does not have a client secret."},
-		{`{"AllowedOAuthScopes":["api/read"]}`, "ScopeDoesNotExistException", "api/read"},
+		{`{"AllowedOAuthScopes":["read"]}`, "ScopeDoesNotExistException", "read"},
 		{`{"DefaultRedirectURI":"https://example.com/"}`, "InvalidParameterException", "DefaultRedirectURI"},
 		{`{"CallbackURLs":["http://localhost:3000/cb","http://127.0.0.1/","http://[::1]:1/","myapp://done"]}`, "", ""},
 		{`{"CallbackURLs":["http://example.com/"]}`, "InvalidParameterException", "not a valid redirect URI"},

@@ -235,6 +235,8 @@ var (
 	errTokenTier          = cognitoidp.ErrFeatureUnavailableInTier.Msg("Access token customization is not available in the user pool's tier.")
 	errTwoPreToken        = cognitoidp.ErrInvalidParameter.Msg("PreTokenGeneration and the LambdaArn of PreTokenGenerationConfig must be equal.")
 	errHistoryTier        = cognitoidp.ErrFeatureUnavailableInTier.Msg("Password history is not available in the user pool's tier.")
+	errPublicClient       = cognitoidp.ErrInvalidParameter.Msg("A client that was created without a secret cannot get one.")
+	errLastSecret         = cognitoidp.ErrInvalidParameter.Msg("The last secret of a client cannot be deleted.")
 	errTagCount           = cognitoidp.ErrInvalidParameter.Msg("A user pool can have at most 50 tags.")
 	errTagPrefix          = cognitoidp.ErrInvalidParameter.Msg("Tag keys and values cannot begin with aws:.")
 )
@@ -253,6 +255,22 @@ func errProviderNotFound(name, pool string) *awsapi.Error {
 
 func errScopeNotFound(scope string) *awsapi.Error {
 	return cognitoidp.ErrScopeDoesNotExist.Msg("Invalid scope requested: %s", scope)
+}
+
+func errResourceServerNotFound(identifier string) *awsapi.Error {
+	return cognitoidp.ErrResourceNotFound.Msg("Resource server %s does not exist.", identifier)
+}
+
+func errResourceServerExists(identifier string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s already exists in the user pool.", identifier)
+}
+
+func errScopeTwice(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The scope %s is given more than once.", name)
+}
+
+func errClientSecretNotFound(id string) *awsapi.Error {
+	return cognitoidp.ErrResourceNotFound.Msg("Client secret %s does not exist.", id)
 }
 
 func errRedirectURI(uri string) *awsapi.Error {

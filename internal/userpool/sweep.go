@@ -31,6 +31,7 @@ var remains = []struct{ table, key string }{
 	{"user_devices", "pool_id, sub, device_key"},
 	{"token_revocations", "pool_id, origin_jti"},
 	{"refresh_rotations", "pool_id, origin_jti"},
+	{"user_pool_resource_servers", "pool_id, identifier"},
 }
 
 // Sweep deletes what has expired, such as codes, revocations and used sessions, and what deleted pools left behind. The

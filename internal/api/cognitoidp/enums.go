@@ -187,6 +187,11 @@ const (
 	RecoveryOptionNameTypeAdminOnly           = "admin_only"
 )
 
+// Values of ResourceServerManagedByType.
+const (
+	ResourceServerManagedByTypeCognito = "COGNITO"
+)
+
 // Values of RevokeAssociatedSessionsType.
 const (
 	RevokeAssociatedSessionsTypeLinked = "LINKED"

@@ -22,6 +22,7 @@ var Protocol = &awsapi.Protocol{
 // Service is every operation that is served.
 type Service interface {
 	AddCustomAttributes(context.Context, *AddCustomAttributesRequest) (*AddCustomAttributesResponse, error)
+	AddUserPoolClientSecret(context.Context, *AddUserPoolClientSecretRequest) (*AddUserPoolClientSecretResponse, error)
 	AdminAddUserToGroup(context.Context, *AdminAddUserToGroupRequest) error
 	AdminConfirmSignUp(context.Context, *AdminConfirmSignUpRequest) (*AdminConfirmSignUpResponse, error)
 	AdminCreateUser(context.Context, *AdminCreateUserRequest) (*AdminCreateUserResponse, error)
@@ -52,13 +53,17 @@ type Service interface {
 	ConfirmForgotPassword(context.Context, *ConfirmForgotPasswordRequest) (*ConfirmForgotPasswordResponse, error)
 	ConfirmSignUp(context.Context, *ConfirmSignUpRequest) (*ConfirmSignUpResponse, error)
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
+	CreateResourceServer(context.Context, *CreateResourceServerRequest) (*CreateResourceServerResponse, error)
 	CreateUserPool(context.Context, *CreateUserPoolRequest) (*CreateUserPoolResponse, error)
 	CreateUserPoolClient(context.Context, *CreateUserPoolClientRequest) (*CreateUserPoolClientResponse, error)
 	DeleteGroup(context.Context, *DeleteGroupRequest) error
+	DeleteResourceServer(context.Context, *DeleteResourceServerRequest) error
 	DeleteUser(context.Context, *DeleteUserRequest) error
 	DeleteUserAttributes(context.Context, *DeleteUserAttributesRequest) (*DeleteUserAttributesResponse, error)
 	DeleteUserPool(context.Context, *DeleteUserPoolRequest) error
 	DeleteUserPoolClient(context.Context, *DeleteUserPoolClientRequest) error
+	DeleteUserPoolClientSecret(context.Context, *DeleteUserPoolClientSecretRequest) (*DeleteUserPoolClientSecretResponse, error)
+	DescribeResourceServer(context.Context, *DescribeResourceServerRequest) (*DescribeResourceServerResponse, error)
 	DescribeUserPool(context.Context, *DescribeUserPoolRequest) (*DescribeUserPoolResponse, error)
 	DescribeUserPoolClient(context.Context, *DescribeUserPoolClientRequest) (*DescribeUserPoolClientResponse, error)
 	ForgetDevice(context.Context, *ForgetDeviceRequest) error
@@ -74,7 +79,9 @@ type Service interface {
 	InitiateAuth(context.Context, *InitiateAuthRequest) (*InitiateAuthResponse, error)
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
+	ListResourceServers(context.Context, *ListResourceServersRequest) (*ListResourceServersResponse, error)
 	ListTagsForResource(context.Context, *ListTagsForResourceRequest) (*ListTagsForResourceResponse, error)
+	ListUserPoolClientSecrets(context.Context, *ListUserPoolClientSecretsRequest) (*ListUserPoolClientSecretsResponse, error)
 	ListUserPoolClients(context.Context, *ListUserPoolClientsRequest) (*ListUserPoolClientsResponse, error)
 	ListUserPools(context.Context, *ListUserPoolsRequest) (*ListUserPoolsResponse, error)
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
@@ -90,6 +97,7 @@ type Service interface {
 	UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error)
 	UpdateDeviceStatus(context.Context, *UpdateDeviceStatusRequest) (*UpdateDeviceStatusResponse, error)
 	UpdateGroup(context.Context, *UpdateGroupRequest) (*UpdateGroupResponse, error)
+	UpdateResourceServer(context.Context, *UpdateResourceServerRequest) (*UpdateResourceServerResponse, error)
 	UpdateUserAttributes(context.Context, *UpdateUserAttributesRequest) (*UpdateUserAttributesResponse, error)
 	UpdateUserPool(context.Context, *UpdateUserPoolRequest) (*UpdateUserPoolResponse, error)
 	UpdateUserPoolClient(context.Context, *UpdateUserPoolClientRequest) (*UpdateUserPoolClientResponse, error)
@@ -101,6 +109,7 @@ type Service interface {
 func Operations(s Service) []awsapi.Operation {
 	return []awsapi.Operation{
 		awsapi.Op("AddCustomAttributes", "cognito-idp:AddCustomAttributes", awsapi.Signed, s.AddCustomAttributes),
+		awsapi.Op("AddUserPoolClientSecret", "cognito-idp:AddUserPoolClientSecret", awsapi.Signed, s.AddUserPoolClientSecret),
 		awsapi.OpNoOutput("AdminAddUserToGroup", "cognito-idp:AdminAddUserToGroup", awsapi.Signed, s.AdminAddUserToGroup),
 		awsapi.Op("AdminConfirmSignUp", "cognito-idp:AdminConfirmSignUp", awsapi.Signed, s.AdminConfirmSignUp),
 		awsapi.Op("AdminCreateUser", "cognito-idp:AdminCreateUser", awsapi.Signed, s.AdminCreateUser),
@@ -131,13 +140,17 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ConfirmForgotPassword", "cognito-idp:ConfirmForgotPassword", awsapi.Open, s.ConfirmForgotPassword),
 		awsapi.Op("ConfirmSignUp", "cognito-idp:ConfirmSignUp", awsapi.Open, s.ConfirmSignUp),
 		awsapi.Op("CreateGroup", "cognito-idp:CreateGroup", awsapi.Signed, s.CreateGroup),
+		awsapi.Op("CreateResourceServer", "cognito-idp:CreateResourceServer", awsapi.Signed, s.CreateResourceServer),
 		awsapi.Op("CreateUserPool", "cognito-idp:CreateUserPool", awsapi.Signed, s.CreateUserPool),
 		awsapi.Op("CreateUserPoolClient", "cognito-idp:CreateUserPoolClient", awsapi.Signed, s.CreateUserPoolClient),
 		awsapi.OpNoOutput("DeleteGroup", "cognito-idp:DeleteGroup", awsapi.Signed, s.DeleteGroup),
+		awsapi.OpNoOutput("DeleteResourceServer", "cognito-idp:DeleteResourceServer", awsapi.Signed, s.DeleteResourceServer),
 		awsapi.OpNoOutput("DeleteUser", "cognito-idp:DeleteUser", awsapi.Bearer, s.DeleteUser),
 		awsapi.Op("DeleteUserAttributes", "cognito-idp:DeleteUserAttributes", awsapi.Bearer, s.DeleteUserAttributes),
 		awsapi.OpNoOutput("DeleteUserPool", "cognito-idp:DeleteUserPool", awsapi.Signed, s.DeleteUserPool),
 		awsapi.OpNoOutput("DeleteUserPoolClient", "cognito-idp:DeleteUserPoolClient", awsapi.Signed, s.DeleteUserPoolClient),
+		awsapi.Op("DeleteUserPoolClientSecret", "cognito-idp:DeleteUserPoolClientSecret", awsapi.Signed, s.DeleteUserPoolClientSecret),
+		awsapi.Op("DescribeResourceServer", "cognito-idp:DescribeResourceServer", awsapi.Signed, s.DescribeResourceServer),
 		awsapi.Op("DescribeUserPool", "cognito-idp:DescribeUserPool", awsapi.Signed, s.DescribeUserPool),
 		awsapi.Op("DescribeUserPoolClient", "cognito-idp:DescribeUserPoolClient", awsapi.Signed, s.DescribeUserPoolClient),
 		awsapi.OpNoOutput("ForgetDevice", "cognito-idp:ForgetDevice", awsapi.Open, s.ForgetDevice),
@@ -153,7 +166,9 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("InitiateAuth", "cognito-idp:InitiateAuth", awsapi.Open, s.InitiateAuth),
 		awsapi.Op("ListDevices", "cognito-idp:ListDevices", awsapi.Bearer, s.ListDevices),
 		awsapi.Op("ListGroups", "cognito-idp:ListGroups", awsapi.Signed, s.ListGroups),
+		awsapi.Op("ListResourceServers", "cognito-idp:ListResourceServers", awsapi.Signed, s.ListResourceServers),
 		awsapi.Op("ListTagsForResource", "cognito-idp:ListTagsForResource", awsapi.Signed, s.ListTagsForResource),
+		awsapi.Op("ListUserPoolClientSecrets", "cognito-idp:ListUserPoolClientSecrets", awsapi.Signed, s.ListUserPoolClientSecrets),
 		awsapi.Op("ListUserPoolClients", "cognito-idp:ListUserPoolClients", awsapi.Signed, s.ListUserPoolClients),
 		awsapi.Op("ListUserPools", "cognito-idp:ListUserPools", awsapi.Signed, s.ListUserPools),
 		awsapi.Op("ListUsers", "cognito-idp:ListUsers", awsapi.Signed, s.ListUsers),
@@ -169,6 +184,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("UntagResource", "cognito-idp:UntagResource", awsapi.Signed, s.UntagResource),
 		awsapi.Op("UpdateDeviceStatus", "cognito-idp:UpdateDeviceStatus", awsapi.Bearer, s.UpdateDeviceStatus),
 		awsapi.Op("UpdateGroup", "cognito-idp:UpdateGroup", awsapi.Signed, s.UpdateGroup),
+		awsapi.Op("UpdateResourceServer", "cognito-idp:UpdateResourceServer", awsapi.Signed, s.UpdateResourceServer),
 		awsapi.Op("UpdateUserAttributes", "cognito-idp:UpdateUserAttributes", awsapi.Bearer, s.UpdateUserAttributes),
 		awsapi.Op("UpdateUserPool", "cognito-idp:UpdateUserPool", awsapi.Signed, s.UpdateUserPool),
 		awsapi.Op("UpdateUserPoolClient", "cognito-idp:UpdateUserPoolClient", awsapi.Signed, s.UpdateUserPoolClient),

@@ -26,6 +26,18 @@ type AddCustomAttributesRequest struct {
 type AddCustomAttributesResponse struct {
 }
 
+// AddUserPoolClientSecretRequest is the shape AddUserPoolClientSecretRequest.
+type AddUserPoolClientSecretRequest struct {
+	UserPoolId   *string `json:"UserPoolId,omitzero"`                // required
+	ClientId     *string `json:"ClientId,omitzero" sensitive:"true"` // required
+	ClientSecret *string `json:"ClientSecret,omitzero" sensitive:"true"`
+}
+
+// AddUserPoolClientSecretResponse is the shape AddUserPoolClientSecretResponse.
+type AddUserPoolClientSecretResponse struct {
+	ClientSecretDescriptor *ClientSecretDescriptorType `json:"ClientSecretDescriptor,omitzero"`
+}
+
 // AdminAddUserToGroupRequest is the shape AdminAddUserToGroupRequest.
 type AdminAddUserToGroupRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
@@ -385,6 +397,13 @@ type ChangePasswordRequest struct {
 type ChangePasswordResponse struct {
 }
 
+// ClientSecretDescriptorType is the shape ClientSecretDescriptorType.
+type ClientSecretDescriptorType struct {
+	ClientSecretId         *string    `json:"ClientSecretId,omitzero"`
+	ClientSecretValue      *string    `json:"ClientSecretValue,omitzero" sensitive:"true"`
+	ClientSecretCreateDate *time.Time `json:"ClientSecretCreateDate,omitzero"`
+}
+
 // CodeDeliveryDetailsType is the shape CodeDeliveryDetailsType.
 type CodeDeliveryDetailsType struct {
 	Destination    *string `json:"Destination,omitzero"`
@@ -460,6 +479,19 @@ type CreateGroupRequest struct {
 // CreateGroupResponse is the shape CreateGroupResponse.
 type CreateGroupResponse struct {
 	Group *GroupType `json:"Group,omitzero"`
+}
+
+// CreateResourceServerRequest is the shape CreateResourceServerRequest.
+type CreateResourceServerRequest struct {
+	UserPoolId *string                   `json:"UserPoolId,omitzero"` // required
+	Identifier *string                   `json:"Identifier,omitzero"` // required
+	Name       *string                   `json:"Name,omitzero"`       // required
+	Scopes     []ResourceServerScopeType `json:"Scopes,omitzero"`
+}
+
+// CreateResourceServerResponse is the shape CreateResourceServerResponse.
+type CreateResourceServerResponse struct {
+	ResourceServer *ResourceServerType `json:"ResourceServer,omitzero"`
 }
 
 // CreateUserPoolClientRequest is the shape CreateUserPoolClientRequest.
@@ -559,6 +591,12 @@ type DeleteGroupRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"` // required
 }
 
+// DeleteResourceServerRequest is the shape DeleteResourceServerRequest.
+type DeleteResourceServerRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	Identifier *string `json:"Identifier,omitzero"` // required
+}
+
 // DeleteUserAttributesRequest is the shape DeleteUserAttributesRequest.
 type DeleteUserAttributesRequest struct {
 	UserAttributeNames []string `json:"UserAttributeNames,omitzero"`           // required
@@ -575,6 +613,17 @@ type DeleteUserPoolClientRequest struct {
 	ClientId   *string `json:"ClientId,omitzero" sensitive:"true"` // required
 }
 
+// DeleteUserPoolClientSecretRequest is the shape DeleteUserPoolClientSecretRequest.
+type DeleteUserPoolClientSecretRequest struct {
+	UserPoolId     *string `json:"UserPoolId,omitzero"`                // required
+	ClientId       *string `json:"ClientId,omitzero" sensitive:"true"` // required
+	ClientSecretId *string `json:"ClientSecretId,omitzero"`            // required
+}
+
+// DeleteUserPoolClientSecretResponse is the shape DeleteUserPoolClientSecretResponse.
+type DeleteUserPoolClientSecretResponse struct {
+}
+
 // DeleteUserPoolRequest is the shape DeleteUserPoolRequest.
 type DeleteUserPoolRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"` // required
@@ -583,6 +632,17 @@ type DeleteUserPoolRequest struct {
 // DeleteUserRequest is the shape DeleteUserRequest.
 type DeleteUserRequest struct {
 	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+}
+
+// DescribeResourceServerRequest is the shape DescribeResourceServerRequest.
+type DescribeResourceServerRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	Identifier *string `json:"Identifier,omitzero"` // required
+}
+
+// DescribeResourceServerResponse is the shape DescribeResourceServerResponse.
+type DescribeResourceServerResponse struct {
+	ResourceServer *ResourceServerType `json:"ResourceServer,omitzero"`
 }
 
 // DescribeUserPoolClientRequest is the shape DescribeUserPoolClientRequest.
@@ -877,6 +937,19 @@ type ListGroupsResponse struct {
 	NextToken *string     `json:"NextToken,omitzero"`
 }
 
+// ListResourceServersRequest is the shape ListResourceServersRequest.
+type ListResourceServersRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	MaxResults *int32  `json:"MaxResults,omitzero"`
+	NextToken  *string `json:"NextToken,omitzero"`
+}
+
+// ListResourceServersResponse is the shape ListResourceServersResponse.
+type ListResourceServersResponse struct {
+	ResourceServers []ResourceServerType `json:"ResourceServers,omitzero"`
+	NextToken       *string              `json:"NextToken,omitzero"`
+}
+
 // ListTagsForResourceRequest is the shape ListTagsForResourceRequest.
 type ListTagsForResourceRequest struct {
 	ResourceArn *string `json:"ResourceArn,omitzero"` // required
@@ -885,6 +958,19 @@ type ListTagsForResourceRequest struct {
 // ListTagsForResourceResponse is the shape ListTagsForResourceResponse.
 type ListTagsForResourceResponse struct {
 	Tags map[string]string `json:"Tags,omitzero"`
+}
+
+// ListUserPoolClientSecretsRequest is the shape ListUserPoolClientSecretsRequest.
+type ListUserPoolClientSecretsRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	ClientId   *string `json:"ClientId,omitzero" sensitive:"true"` // required
+	NextToken  *string `json:"NextToken,omitzero"`
+}
+
+// ListUserPoolClientSecretsResponse is the shape ListUserPoolClientSecretsResponse.
+type ListUserPoolClientSecretsResponse struct {
+	ClientSecrets []ClientSecretDescriptorType `json:"ClientSecrets,omitzero"`
+	NextToken     *string                      `json:"NextToken,omitzero"`
 }
 
 // ListUserPoolClientsRequest is the shape ListUserPoolClientsRequest.
@@ -1009,6 +1095,21 @@ type ResendConfirmationCodeRequest struct {
 // ResendConfirmationCodeResponse is the shape ResendConfirmationCodeResponse.
 type ResendConfirmationCodeResponse struct {
 	CodeDeliveryDetails *CodeDeliveryDetailsType `json:"CodeDeliveryDetails,omitzero"`
+}
+
+// ResourceServerScopeType is the shape ResourceServerScopeType.
+type ResourceServerScopeType struct {
+	ScopeName        *string `json:"ScopeName,omitzero"`        // required
+	ScopeDescription *string `json:"ScopeDescription,omitzero"` // required
+}
+
+// ResourceServerType is the shape ResourceServerType.
+type ResourceServerType struct {
+	UserPoolId *string                   `json:"UserPoolId,omitzero"`
+	Identifier *string                   `json:"Identifier,omitzero"`
+	Name       *string                   `json:"Name,omitzero"`
+	Scopes     []ResourceServerScopeType `json:"Scopes,omitzero"`
+	ManagedBy  *string                   `json:"ManagedBy,omitzero"`
 }
 
 // RespondToAuthChallengeRequest is the shape RespondToAuthChallengeRequest.
@@ -1209,6 +1310,19 @@ type UpdateGroupRequest struct {
 // UpdateGroupResponse is the shape UpdateGroupResponse.
 type UpdateGroupResponse struct {
 	Group *GroupType `json:"Group,omitzero"`
+}
+
+// UpdateResourceServerRequest is the shape UpdateResourceServerRequest.
+type UpdateResourceServerRequest struct {
+	UserPoolId *string                   `json:"UserPoolId,omitzero"` // required
+	Identifier *string                   `json:"Identifier,omitzero"` // required
+	Name       *string                   `json:"Name,omitzero"`       // required
+	Scopes     []ResourceServerScopeType `json:"Scopes,omitzero"`
+}
+
+// UpdateResourceServerResponse is the shape UpdateResourceServerResponse.
+type UpdateResourceServerResponse struct {
+	ResourceServer *ResourceServerType `json:"ResourceServer,omitzero"`
 }
 
 // UpdateUserAttributesRequest is the shape UpdateUserAttributesRequest.

@@ -10,6 +10,9 @@ import (
 func (x *AddCustomAttributesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AddUserPoolClientSecretRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AdminAddUserToGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -100,6 +103,9 @@ func (x *ConfirmSignUpRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *CreateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateUserPoolClientRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -109,16 +115,25 @@ func (x *CreateUserPoolRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *DeleteGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DeleteResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *DeleteUserAttributesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteUserPoolClientRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DeleteUserPoolClientSecretRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *DeleteUserPoolRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DescribeResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DescribeUserPoolClientRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -166,7 +181,13 @@ func (x *ListDevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *ListGroupsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ListResourceServersRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ListTagsForResourceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListUserPoolClientSecretsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListUserPoolClientsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -214,6 +235,9 @@ func (x *UpdateDeviceStatusRequest) Validate(v *awsapi.Validator) { x.validate(v
 func (x *UpdateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *UpdateResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *UpdateUserAttributesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -256,6 +280,14 @@ func (x *AddCustomAttributesRequest) validate(v *awsapi.Validator) {
 		x.CustomAttributes[i].validate(v)
 		v.Leave()
 	}
+}
+
+func (x *AddUserPoolClientSecretRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ClientId", x.ClientId != nil, true)
+	v.String("ClientId", x.ClientId, &ruleClientIdType)
+	v.String("ClientSecret", x.ClientSecret, &ruleClientSecretType)
 }
 
 func (x *AdminAddUserToGroupRequest) validate(v *awsapi.Validator) {
@@ -631,6 +663,23 @@ func (x *CreateGroupRequest) validate(v *awsapi.Validator) {
 	v.Int("Precedence", x.Precedence, &rulePrecedenceType)
 }
 
+func (x *CreateResourceServerRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Identifier", x.Identifier != nil, false)
+	v.String("Identifier", x.Identifier, &ruleResourceServerIdentifierType)
+	v.Required("Name", x.Name != nil, false)
+	v.String("Name", x.Name, &ruleResourceServerNameType)
+	if x.Scopes != nil {
+		v.Size("Scopes", len(x.Scopes), x.Scopes, &ruleResourceServerScopeListType)
+	}
+	for i := range x.Scopes {
+		v.EnterElement("Scopes", i)
+		x.Scopes[i].validate(v)
+		v.Leave()
+	}
+}
+
 func (x *CreateUserPoolClientRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -810,6 +859,13 @@ func (x *DeleteGroupRequest) validate(v *awsapi.Validator) {
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
 
+func (x *DeleteResourceServerRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Identifier", x.Identifier != nil, false)
+	v.String("Identifier", x.Identifier, &ruleResourceServerIdentifierType)
+}
+
 func (x *DeleteUserAttributesRequest) validate(v *awsapi.Validator) {
 	v.Required("UserAttributeNames", x.UserAttributeNames != nil, false)
 	v.Elements("UserAttributeNames", x.UserAttributeNames, &ruleAttributeNameType)
@@ -824,6 +880,15 @@ func (x *DeleteUserPoolClientRequest) validate(v *awsapi.Validator) {
 	v.String("ClientId", x.ClientId, &ruleClientIdType)
 }
 
+func (x *DeleteUserPoolClientSecretRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ClientId", x.ClientId != nil, true)
+	v.String("ClientId", x.ClientId, &ruleClientIdType)
+	v.Required("ClientSecretId", x.ClientSecretId != nil, false)
+	v.String("ClientSecretId", x.ClientSecretId, &ruleClientSecretIdType)
+}
+
 func (x *DeleteUserPoolRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -832,6 +897,13 @@ func (x *DeleteUserPoolRequest) validate(v *awsapi.Validator) {
 func (x *DeleteUserRequest) validate(v *awsapi.Validator) {
 	v.Required("AccessToken", x.AccessToken != nil, true)
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+}
+
+func (x *DescribeResourceServerRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Identifier", x.Identifier != nil, false)
+	v.String("Identifier", x.Identifier, &ruleResourceServerIdentifierType)
 }
 
 func (x *DescribeUserPoolClientRequest) validate(v *awsapi.Validator) {
@@ -1040,9 +1112,24 @@ func (x *ListGroupsRequest) validate(v *awsapi.Validator) {
 	v.String("NextToken", x.NextToken, &rulePaginationKey)
 }
 
+func (x *ListResourceServersRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Int("MaxResults", x.MaxResults, &ruleListResourceServersLimitType)
+	v.String("NextToken", x.NextToken, &rulePaginationKeyType)
+}
+
 func (x *ListTagsForResourceRequest) validate(v *awsapi.Validator) {
 	v.Required("ResourceArn", x.ResourceArn != nil, false)
 	v.String("ResourceArn", x.ResourceArn, &ruleArnType)
+}
+
+func (x *ListUserPoolClientSecretsRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ClientId", x.ClientId != nil, true)
+	v.String("ClientId", x.ClientId, &ruleClientIdType)
+	v.String("NextToken", x.NextToken, &rulePaginationKey)
 }
 
 func (x *ListUserPoolClientsRequest) validate(v *awsapi.Validator) {
@@ -1136,6 +1223,13 @@ func (x *ResendConfirmationCodeRequest) validate(v *awsapi.Validator) {
 		v.Leave()
 	}
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
+}
+
+func (x *ResourceServerScopeType) validate(v *awsapi.Validator) {
+	v.Required("ScopeName", x.ScopeName != nil, false)
+	v.String("ScopeName", x.ScopeName, &ruleResourceServerScopeNameType)
+	v.Required("ScopeDescription", x.ScopeDescription != nil, false)
+	v.String("ScopeDescription", x.ScopeDescription, &ruleResourceServerScopeDescriptionType)
 }
 
 func (x *RespondToAuthChallengeRequest) validate(v *awsapi.Validator) {
@@ -1317,6 +1411,23 @@ func (x *UpdateGroupRequest) validate(v *awsapi.Validator) {
 	v.String("Description", x.Description, &ruleDescriptionType)
 	v.String("RoleArn", x.RoleArn, &ruleArnType)
 	v.Int("Precedence", x.Precedence, &rulePrecedenceType)
+}
+
+func (x *UpdateResourceServerRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Identifier", x.Identifier != nil, false)
+	v.String("Identifier", x.Identifier, &ruleResourceServerIdentifierType)
+	v.Required("Name", x.Name != nil, false)
+	v.String("Name", x.Name, &ruleResourceServerNameType)
+	if x.Scopes != nil {
+		v.Size("Scopes", len(x.Scopes), x.Scopes, &ruleResourceServerScopeListType)
+	}
+	for i := range x.Scopes {
+		v.EnterElement("Scopes", i)
+		x.Scopes[i].validate(v)
+		v.Leave()
+	}
 }
 
 func (x *UpdateUserAttributesRequest) validate(v *awsapi.Validator) {
@@ -1566,6 +1677,8 @@ var ruleClientNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.New
 
 var ruleClientPermissionType = awsapi.StringRule{Min: 1, Max: 2048}
 
+var ruleClientSecretIdType = awsapi.StringRule{Min: 1, Max: 128}
+
 var ruleClientSecretType = awsapi.StringRule{Min: 24, Max: 64, Pattern: awsapi.NewPattern(`[\w+]+`, `[\w+]+`), Sensitive: true}
 
 var ruleClientTypeType = awsapi.StringRule{Enum: []string{"DCR", "REGULAR"}}
@@ -1630,6 +1743,8 @@ var ruleInboundFederationLambdaVersionType = awsapi.StringRule{Enum: []string{"V
 
 var ruleIssuerType = awsapi.StringRule{Enum: []string{"ORIGINAL", "UPDATED"}}
 
+var ruleListResourceServersLimitType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 50, HasMax: true}
+
 var ruleLogoutURLsListType = awsapi.SizeRule{Max: 100}
 
 var ruleMessageActionType = awsapi.StringRule{Enum: []string{"RESEND", "SUPPRESS"}}
@@ -1677,6 +1792,16 @@ var ruleRefreshTokenValidityType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 
 var ruleRegionCodeType = awsapi.StringRule{Min: 5, Max: 32}
 
 var ruleRelyingPartyIdType = awsapi.StringRule{Min: 1, Max: 127}
+
+var ruleResourceServerIdentifierType = awsapi.StringRule{Min: 1, Max: 256, Pattern: awsapi.NewPattern(`[\x21\x23-\x5B\x5D-\x7E]+`, `[\x21\x23-\x5B\x5D-\x7E]+`)}
+
+var ruleResourceServerNameType = awsapi.StringRule{Min: 1, Max: 256, Pattern: awsapi.NewPattern(`[\w\s+=,.@-]+`, `[\w\s+=,.@-]+`)}
+
+var ruleResourceServerScopeDescriptionType = awsapi.StringRule{Min: 1, Max: 256}
+
+var ruleResourceServerScopeListType = awsapi.SizeRule{Max: 100}
+
+var ruleResourceServerScopeNameType = awsapi.StringRule{Min: 1, Max: 256, Pattern: awsapi.NewPattern(`[\x21\x23-\x2E\x30-\x5B\x5D-\x7E]+`, `[\x21\x23-\x2E\x30-\x5B\x5D-\x7E]+`)}
 
 var ruleRetryGracePeriodSecondsType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 60, HasMax: true}
 

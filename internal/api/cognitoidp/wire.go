@@ -15,6 +15,14 @@ func (x *AddCustomAttributesRequest) Decode(r *awsapi.Request) {
 func (x *AddCustomAttributesResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AddUserPoolClientSecretRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AddUserPoolClientSecretResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminAddUserToGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -249,6 +257,14 @@ func (x *CreateGroupRequest) Decode(r *awsapi.Request) {
 func (x *CreateGroupResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *CreateResourceServerRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *CreateResourceServerResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *CreateUserPoolRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -266,6 +282,11 @@ func (x *CreateUserPoolClientResponse) Encode(r *awsapi.Response) { x.encodeJSON
 
 // Decode reads the input from a request.
 func (x *DeleteGroupRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Decode reads the input from a request.
+func (x *DeleteResourceServerRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
@@ -297,6 +318,22 @@ func (x *DeleteUserPoolRequest) Decode(r *awsapi.Request) {
 func (x *DeleteUserPoolClientRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
+
+// Decode reads the input from a request.
+func (x *DeleteUserPoolClientSecretRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *DeleteUserPoolClientSecretResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *DescribeResourceServerRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *DescribeResourceServerResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *DescribeUserPoolRequest) Decode(r *awsapi.Request) {
@@ -431,12 +468,28 @@ func (x *ListGroupsRequest) Decode(r *awsapi.Request) {
 func (x *ListGroupsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *ListResourceServersRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *ListResourceServersResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *ListTagsForResourceRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
 // Encode writes the output to a response.
 func (x *ListTagsForResourceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *ListUserPoolClientSecretsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *ListUserPoolClientSecretsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *ListUserPoolClientsRequest) Decode(r *awsapi.Request) {
@@ -568,6 +621,14 @@ func (x *UpdateGroupRequest) Decode(r *awsapi.Request) {
 func (x *UpdateGroupResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *UpdateResourceServerRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *UpdateResourceServerResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *UpdateUserAttributesRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -651,6 +712,24 @@ func (x *AddCustomAttributesRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.UserPoolId = d.String()
 		case "CustomAttributes":
 			x.CustomAttributes = decodeCustomAttributesListType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AddUserPoolClientSecretRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ClientId":
+			x.ClientId = d.String()
+		case "ClientSecret":
+			x.ClientSecret = d.String()
 		default:
 			d.Skip()
 		}
@@ -1405,6 +1484,26 @@ func (x *CreateGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *CreateResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Identifier":
+			x.Identifier = d.String()
+		case "Name":
+			x.Name = d.String()
+		case "Scopes":
+			x.Scopes = decodeResourceServerScopeListType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *CreateUserPoolClientRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1654,6 +1753,22 @@ func (x *DeleteGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *DeleteResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Identifier":
+			x.Identifier = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *DeleteUserAttributesRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1686,6 +1801,24 @@ func (x *DeleteUserPoolClientRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *DeleteUserPoolClientSecretRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ClientId":
+			x.ClientId = d.String()
+		case "ClientSecretId":
+			x.ClientSecretId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *DeleteUserPoolRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1708,6 +1841,22 @@ func (x *DeleteUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 		switch string(d.Name()) {
 		case "AccessToken":
 			x.AccessToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *DescribeResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Identifier":
+			x.Identifier = d.String()
 		default:
 			d.Skip()
 		}
@@ -2214,6 +2363,24 @@ func (x *ListGroupsRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *ListResourceServersRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "MaxResults":
+			x.MaxResults = d.Int()
+		case "NextToken":
+			x.NextToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *ListTagsForResourceRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2222,6 +2389,24 @@ func (x *ListTagsForResourceRequest) decodeJSON(d *awsapi.JSONDecoder) {
 		switch string(d.Name()) {
 		case "ResourceArn":
 			x.ResourceArn = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *ListUserPoolClientSecretsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ClientId":
+			x.ClientId = d.String()
+		case "NextToken":
+			x.NextToken = d.String()
 		default:
 			d.Skip()
 		}
@@ -2454,6 +2639,22 @@ func (x *ResendConfirmationCodeRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			}
 		case "ClientMetadata":
 			x.ClientMetadata = decodeClientMetadataType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *ResourceServerScopeType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "ScopeName":
+			x.ScopeName = d.String()
+		case "ScopeDescription":
+			x.ScopeDescription = d.String()
 		default:
 			d.Skip()
 		}
@@ -2868,6 +3069,26 @@ func (x *UpdateGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.RoleArn = d.String()
 		case "Precedence":
 			x.Precedence = d.Int()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *UpdateResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Identifier":
+			x.Identifier = d.String()
+		case "Name":
+			x.Name = d.String()
+		case "Scopes":
+			x.Scopes = decodeResourceServerScopeListType(d)
 		default:
 			d.Skip()
 		}
@@ -3482,6 +3703,18 @@ func decodeRecoveryMechanismsType(d *awsapi.JSONDecoder) []RecoveryOptionType {
 	return list
 }
 
+func decodeResourceServerScopeListType(d *awsapi.JSONDecoder) []ResourceServerScopeType {
+	if !d.Array() {
+		return nil
+	}
+	list := []ResourceServerScopeType{}
+	for d.Element() {
+		list = append(list, ResourceServerScopeType{})
+		list[len(list)-1].decodeJSON(d)
+	}
+	return list
+}
+
 func decodeSchemaAttributesListType(d *awsapi.JSONDecoder) []SchemaAttributeType {
 	if !d.Array() {
 		return nil
@@ -3592,6 +3825,15 @@ func (x *AcrLevelConfigType) encodeJSON(e *awsapi.JSONEncoder) {
 
 func (x *AddCustomAttributesResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *AddUserPoolClientSecretResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.ClientSecretDescriptor != nil {
+		e.Key("ClientSecretDescriptor")
+		x.ClientSecretDescriptor.encodeJSON(e)
+	}
 	e.End()
 }
 
@@ -3829,6 +4071,14 @@ func (x *ChangePasswordResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *ClientSecretDescriptorType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("ClientSecretId", x.ClientSecretId)
+	e.String("ClientSecretValue", x.ClientSecretValue)
+	e.Time("ClientSecretCreateDate", x.ClientSecretCreateDate)
+	e.End()
+}
+
 func (x *CodeDeliveryDetailsType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("Destination", x.Destination)
@@ -3859,6 +4109,15 @@ func (x *CreateGroupResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.Group != nil {
 		e.Key("Group")
 		x.Group.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *CreateResourceServerResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.ResourceServer != nil {
+		e.Key("ResourceServer")
+		x.ResourceServer.encodeJSON(e)
 	}
 	e.End()
 }
@@ -3916,6 +4175,20 @@ func (x *DcrConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 
 func (x *DeleteUserAttributesResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *DeleteUserPoolClientSecretResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
+func (x *DescribeResourceServerResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.ResourceServer != nil {
+		e.Key("ResourceServer")
+		x.ResourceServer.encodeJSON(e)
+	}
 	e.End()
 }
 
@@ -4195,12 +4468,32 @@ func (x *ListGroupsResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *ListResourceServersResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.ResourceServers != nil {
+		e.Key("ResourceServers")
+		encodeResourceServersListType(e, x.ResourceServers)
+	}
+	e.String("NextToken", x.NextToken)
+	e.End()
+}
+
 func (x *ListTagsForResourceResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.Tags != nil {
 		e.Key("Tags")
 		encodeUserPoolTagsType(e, x.Tags)
 	}
+	e.End()
+}
+
+func (x *ListUserPoolClientSecretsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.ClientSecrets != nil {
+		e.Key("ClientSecrets")
+		encodeClientSecretDescriptorListType(e, x.ClientSecrets)
+	}
+	e.String("NextToken", x.NextToken)
 	e.End()
 }
 
@@ -4312,6 +4605,26 @@ func (x *ResendConfirmationCodeResponse) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("CodeDeliveryDetails")
 		x.CodeDeliveryDetails.encodeJSON(e)
 	}
+	e.End()
+}
+
+func (x *ResourceServerScopeType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("ScopeName", x.ScopeName)
+	e.String("ScopeDescription", x.ScopeDescription)
+	e.End()
+}
+
+func (x *ResourceServerType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("Identifier", x.Identifier)
+	e.String("Name", x.Name)
+	if x.Scopes != nil {
+		e.Key("Scopes")
+		encodeResourceServerScopeListType(e, x.Scopes)
+	}
+	e.String("ManagedBy", x.ManagedBy)
 	e.End()
 }
 
@@ -4473,6 +4786,15 @@ func (x *UpdateGroupResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.Group != nil {
 		e.Key("Group")
 		x.Group.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *UpdateResourceServerResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.ResourceServer != nil {
+		e.Key("ResourceServer")
+		x.ResourceServer.encodeJSON(e)
 	}
 	e.End()
 }
@@ -4864,6 +5186,15 @@ func encodeClientPermissionListType(e *awsapi.JSONEncoder, list []string) {
 	e.EndList()
 }
 
+func encodeClientSecretDescriptorListType(e *awsapi.JSONEncoder, list []ClientSecretDescriptorType) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
+	}
+	e.EndList()
+}
+
 func encodeCodeDeliveryDetailsListType(e *awsapi.JSONEncoder, list []CodeDeliveryDetailsType) {
 	e.BeginList()
 	for i := range list {
@@ -4959,6 +5290,24 @@ func encodeReplicaRegionsType(e *awsapi.JSONEncoder, list []string) {
 	for i := range list {
 		e.Next()
 		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeResourceServerScopeListType(e *awsapi.JSONEncoder, list []ResourceServerScopeType) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
+	}
+	e.EndList()
+}
+
+func encodeResourceServersListType(e *awsapi.JSONEncoder, list []ResourceServerType) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
 	}
 	e.EndList()
 }
