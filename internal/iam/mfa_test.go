@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"image/png"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -223,6 +225,35 @@ func TestSummaryCountsDevices(t *testing.T) {
 		must(c.EnableMFADevice(ctx, &iam.EnableMFADeviceInput{UserName: str("admin"), SerialNumber: d.SerialNumber, AuthenticationCode1: s.code(t, d.Base32StringSeed, -1), AuthenticationCode2: s.code(t, d.Base32StringSeed, 0)}))(t)
 		if m := must(c.GetAccountSummary(ctx, nil))(t).SummaryMap; m["MFADevices"] != 2 || m["MFADevicesInUse"] != 1 || m["Users"] != 1 || m["PolicyVersionsInUse"] != 1 {
 			t.Errorf("summary %v", m)
+		}
+	})
+}
+
+// TestCodeCountsOnce, however many ask at the same time.
+func TestCodeCountsOnce(t *testing.T) {
+	each(t, func(t *testing.T, s *server, c *iam.Client) {
+		ctx, str := t.Context(), aws.String
+		u := must(c.GetUser(ctx, nil))(t).User
+		d := must(c.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: str("phone")}))(t).VirtualMFADevice
+		must(c.EnableMFADevice(ctx, &iam.EnableMFADeviceInput{UserName: u.UserName, SerialNumber: d.SerialNumber, AuthenticationCode1: s.code(t, d.Base32StringSeed, -1), AuthenticationCode2: s.code(t, d.Base32StringSeed, 0)}))(t)
+		s.pass(time.Minute)
+		code := s.code(t, d.Base32StringSeed, 0)
+		var accepted atomic.Int32
+		var wait sync.WaitGroup
+		for range 4 {
+			wait.Go(func() {
+				right, err := s.VerifyMFA(ctx, *u.UserId, *d.SerialNumber, *code)
+				if err != nil {
+					t.Error(err)
+				}
+				if right {
+					accepted.Add(1)
+				}
+			})
+		}
+		wait.Wait()
+		if n := accepted.Load(); n != 1 {
+			t.Errorf("a code was accepted %d times", n)
 		}
 	})
 }
