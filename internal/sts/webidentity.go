@@ -148,7 +148,7 @@ func (id *externalIdentity) bearer(role *iam.Principal, session string) *bearer 
 func (s *Service) trusted(ctx context.Context, roleARN, session string, id *externalIdentity) (*iam.Principal, error) {
 	role, err := s.IAM.RoleByARN(ctx, roleARN)
 	if errors.Is(err, db.ErrNotFound) {
-		s.Denials.Add(ctx, s.Now(), policy.Request{Principal: id.caller(), Action: "sts:AssumeRoleWithWebIdentity", Resource: roleARN}, policy.Policies{Trust: true}, "there is no such role")
+		s.Denials.Add(ctx, s.Now(), policy.Request{Principal: id.caller(), Action: id.asks(), Resource: roleARN}, policy.Policies{Trust: true}, "there is no such role")
 		return nil, errNotAuthorized
 	} else if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (s *Service) trusted(ctx context.Context, roleARN, session string, id *exte
 			}
 		}
 		if s.trusts(ctx, role, session, id, other) == nil {
-			s.Denials.Add(ctx, s.Now(), policy.Request{Principal: id.caller(), Action: "sts:AssumeRoleWithWebIdentity", Resource: role.ARN}, policy.Policies{Trust: true, Resource: role.Trust},
+			s.Denials.Add(ctx, s.Now(), policy.Request{Principal: id.caller(), Action: id.asks(), Resource: role.ARN}, policy.Policies{Trust: true, Resource: role.Trust},
 				"the trust policy does not depend on "+IdentityPools+":aud, and the identity pool is in another account than the role")
 			return nil, errNotAuthorized
 		}
@@ -181,6 +181,9 @@ func (id *externalIdentity) caller() policy.Principal {
 	return policy.Principal{Kind: policy.Federated, ARN: id.principal}
 }
 
+// asks is the action that the trust policy must allow.
+func (id *externalIdentity) asks() string { return cmp.Or(id.action, "sts:AssumeRoleWithWebIdentity") }
+
 // trusts evaluates the trust policy for the assumption and for what it passes along. It returns the request that the policy
 // denies, or nil.
 func (s *Service) trusts(ctx context.Context, role *iam.Principal, session string, id *externalIdentity, keys []access.Key) (denied *policy.Request) {
@@ -196,7 +199,7 @@ func (s *Service) trusts(ctx context.Context, role *iam.Principal, session strin
 			}
 		}
 	}
-	actions := []string{cmp.Or(id.action, "sts:AssumeRoleWithWebIdentity")}
+	actions := []string{id.asks()}
 	if tagKeys(set, id.tags); len(id.tags) > 0 {
 		actions = append(actions, "sts:TagSession")
 	}
