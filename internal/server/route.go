@@ -44,10 +44,14 @@ func (s *Server) refreshed(h http.Handler) http.Handler {
 	})
 }
 
-// isDiscovery: /{user pool id}/.well-known/…, whose underscore no bucket name has, and /identity/.well-known/….
+// isDiscovery: /{user pool id}/.well-known/…, whose underscore no bucket name has, /identity/.well-known/… and
+// /sts/{issuer}/.well-known/….
 func isDiscovery(path string) bool {
-	first, rest, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return ok && strings.HasPrefix(rest, ".well-known/") && (first == "identity" || strings.Contains(first, "_"))
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if first == "sts" {
+		_, rest, _ = strings.Cut(rest, "/")
+	}
+	return strings.HasPrefix(rest, ".well-known/") && (first == "identity" || first == "sts" || strings.Contains(first, "_"))
 }
 
 // isAWS tells the AWS APIs from S3: by the target header, the service that the signature is for, and without one the

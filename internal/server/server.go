@@ -144,7 +144,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.opened(s.signer.Close)
 
 	s.iam = iam.New(iam.Service{
-		DB: s.db, Box: s.keys.Box("access-keys"), Now: now, AllowLoopbackHTTP: cfg.loopback(),
+		DB: s.db, Box: s.keys.Box("access-keys"), Now: now, AllowLoopbackHTTP: cfg.loopback(), OutboundURL: s.publicURL + "/sts",
 		ReservedIssuer: func(url string) bool { return url == s.identityIssuer() },
 		SharedIssuers:  cfg.sharedIssuers(),
 	})
@@ -336,11 +336,14 @@ func (s localIssuers) LocalIssuer(ctx context.Context, iss string) (sts.LocalIss
 }
 
 func (s *Server) discoveryPages() http.Handler {
-	users, identities := s.users.Discovery(), s.identities.Discovery()
+	users, identities, outbound := s.users.Discovery(), s.identities.Discovery(), s.sts.Discovery("/sts/")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/identity/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/identity/"):
 			identities.ServeHTTP(w, r)
-		} else {
+		case strings.HasPrefix(r.URL.Path, "/sts/"):
+			outbound.ServeHTTP(w, r)
+		default:
 			users.ServeHTTP(w, r)
 		}
 	})

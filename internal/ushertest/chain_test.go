@@ -304,3 +304,38 @@ func TestChainAttacks(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestOutboundIdentity: the account vouches for its principals to others, by a token that a discovery document and its keys verify.
+func TestOutboundIdentity(t *testing.T) {
+	ushertest.Each(t, func(t *testing.T, s *ushertest.Server) {
+		ctx, admin := t.Context(), ushertest.ClientsFor(s.Admin(t))
+		issuer := *must(admin.IAM.EnableOutboundWebIdentityFederation(ctx, &iam.EnableOutboundWebIdentityFederationInput{}))(t).IssuerIdentifier
+		token := *must(admin.STS.GetWebIdentityToken(ctx, &sts.GetWebIdentityTokenInput{Audience: []string{"partner"}, SigningAlgorithm: aws.String("RS256")}))(t).WebIdentityToken
+		var discovery struct {
+			Issuer string `json:"issuer"`
+			JWKS   string `json:"jwks_uri"`
+		}
+		fetch := func(url string) []byte {
+			res := must(http.Get(url))(t)
+			defer res.Body.Close()
+			body := must(io.ReadAll(res.Body))(t)
+			if res.StatusCode != 200 {
+				t.Fatalf("%s: %d %s", url, res.StatusCode, body)
+			}
+			return body
+		}
+		if err := json.Unmarshal(fetch(issuer+"/.well-known/openid-configuration"), &discovery); err != nil || discovery.Issuer != issuer {
+			t.Fatalf("discovery: %+v %v", discovery, err)
+		}
+		var claims struct{ Iss, Aud, Sub string }
+		payload := must(base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1]))(t)
+		if err := json.Unmarshal(payload, &claims); err != nil || claims.Iss != issuer || claims.Aud != "partner" || !strings.HasSuffix(claims.Sub, ":user/admin") {
+			t.Errorf("claims %s: %v", payload, err)
+		}
+		header := must(base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0]))(t)
+		var h struct{ Kid string }
+		if err := json.Unmarshal(header, &h); err != nil || !strings.Contains(string(fetch(discovery.JWKS)), `"`+h.Kid+`"`) {
+			t.Errorf("the key of the token (%s) is not published: %v", header, err)
+		}
+	})
+}
