@@ -81,6 +81,8 @@ type signIn struct {
 
 	deviceKey string  // of the device that takes part; "" if there is none
 	device    *device // as read for this step
+
+	deviceProven bool // this step has proven the device
 }
 
 // outcome is what a step leads to: a challenge or tokens.
@@ -333,16 +335,19 @@ func (a *signIn) proceed(ctx context.Context) (*outcome, error) {
 
 // complete issues the tokens of a sign-in that has proven everything.
 func (a *signIn) complete(ctx context.Context) (*outcome, error) {
-	if err := a.postAuthentication(ctx); err != nil {
-		return nil, err
-	}
-	why := generation{tokensAuthentication, a.metadata}
-	if a.passwordChosen {
-		why.source = tokensNewPassword
-	}
 	device, unknown, err := a.deviceOfTokens(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := a.postAuthentication(ctx, unknown != nil); err != nil {
+		return nil, err
+	}
+	why := generation{tokensAuthentication, a.metadata}
+	switch {
+	case a.deviceProven:
+		why.source = tokensDevice
+	case a.passwordChosen:
+		why.source = tokensNewPassword
 	}
 	tokens, err := a.signedIn(ctx, a.pool, a.client, a.user, a.event, device, why)
 	if err != nil {

@@ -126,6 +126,7 @@ func (a *signIn) finishDeviceSRP(ctx context.Context, st session) (*outcome, err
 	if err != nil {
 		return nil, err
 	}
+	a.deviceProven = true
 	return a.complete(ctx)
 }
 

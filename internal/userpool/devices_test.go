@@ -504,3 +504,33 @@ func TestDevicesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestDeviceTriggers: what functions are told of the device.
+func TestDeviceTriggers(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		server := ts.functions(t)
+		app := ts.newApp(t, tracking(true, false), triggers(types.LambdaConfigType{PostAuthentication: function("post"), PreTokenGeneration: function("tokens")}))
+		app.person(t, "ada")
+		server.Handle("post", echo)
+		server.Handle("tokens", echo)
+		r := app.signIn(t, "ada", testPassword)
+		events := server.Events()
+		if got := sources(events); !slices.Equal(got, []string{"PostAuthentication_Authentication", "TokenGeneration_Authentication"}) || member(events[0], "request")["newDeviceUsed"] != true {
+			t.Errorf("new device: %v", events)
+		}
+		d := newDevice(t, r)
+		if _, err := app.confirmDevice(t, r.AccessToken, d); err != nil {
+			t.Fatal(err)
+		}
+		out, err := app.on(t, "ada", d.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := app.device(t, "ada", d, out.Session)
+		wantTokens(t, "device", got, err)
+		events = server.Events()
+		if got := sources(events); !slices.Equal(got, []string{"PostAuthentication_Authentication", "TokenGeneration_AuthenticateDevice"}) || member(events[0], "request")["newDeviceUsed"] != false {
+			t.Errorf("remembered device: %v", events)
+		}
+	})
+}

@@ -24,6 +24,7 @@ const (
 	tokensAuthentication = "Authentication"
 	tokensNewPassword    = "NewPasswordChallenge"
 	tokensRefresh        = "RefreshTokens"
+	tokensDevice         = "AuthenticateDevice"
 )
 
 type tokenRequest struct {

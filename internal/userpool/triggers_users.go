@@ -111,14 +111,15 @@ type postAuthenticationRequest struct {
 	ClientMetadata map[string]string `json:"clientMetadata,omitempty"`
 }
 
-// postAuthentication tells PostAuthentication of a user who has proven everything. Its error is in the way of the tokens.
-func (a *signIn) postAuthentication(ctx context.Context) error {
+// postAuthentication tells PostAuthentication of a user who has proven everything. newDevice says that the pool
+// tracks devices and does not know this one. Its error is in the way of the tokens.
+func (a *signIn) postAuthentication(ctx context.Context, newDevice bool) error {
 	t := a.pool.Settings.LambdaConfig
 	if t == nil || !a.configures(t.PostAuthentication) {
 		return nil
 	}
 	if err := a.call(ctx, a.pool, occasion{trigger: triggerPostAuthentication, source: "Authentication", function: t.PostAuthentication, client: a.client.ID, userName: a.user.Username},
-		postAuthenticationRequest{UserAttributes: a.user.eventAttributes(), ClientMetadata: a.metadata}, struct{}{}, &struct{}{}); err != nil {
+		postAuthenticationRequest{UserAttributes: a.user.eventAttributes(), NewDeviceUsed: newDevice, ClientMetadata: a.metadata}, struct{}{}, &struct{}{}); err != nil {
 		return err
 	}
 	return a.again(ctx)
