@@ -64,6 +64,21 @@ func revoke(in *invocation, _ *flag.FlagSet) func([]string) error {
 	}
 }
 
+func rotateKeys(in *invocation, fs *flag.FlagSet) func([]string) error {
+	discard := fs.Bool("discard", false, "forget the former keys at once, with every token that they have signed: for when one has become known")
+	return func(args []string) error {
+		if err := in.control().RotateKeys(in.ctx, args[0], *discard); err != nil {
+			return err
+		}
+		if *discard {
+			fmt.Fprintf(in.out, "rotated: tokens of %s that were issued until now are not accepted any more\n", args[0])
+		} else {
+			fmt.Fprintf(in.out, "rotated: the new keys of %s are published and sign in 10 minutes\n", args[0])
+		}
+		return nil
+	}
+}
+
 // trustFlags are the flags that all kinds of `usher trust` have.
 type trustFlags struct {
 	server.Trust

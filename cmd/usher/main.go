@@ -68,6 +68,7 @@ var commands = []command{
 	{"account list", "", "print the accounts", accountList},
 	{"explain", "REQUEST-ID", "say why a request was denied: which statement of which policy, which condition on which values", explain},
 	{"revoke", "KIND WHAT", "end sessions at once: role ARN, user ARN, key AKIA…, session ASIA…, identity ID, sub SUB, sign-in ORIGIN-JTI", revoke},
+	{"rotate-keys", "POOL", "give a user pool new keys to sign tokens with; the former ones stay good for the tokens that they have signed", rotateKeys},
 	{"trust github", "", "let workflows of a GitHub repository assume a new role", trustGitHub},
 	{"trust gitlab", "", "let jobs of a GitLab project assume a new role", trustGitLab},
 	{"trust kubernetes", "", "let pods with a service account assume a new role", trustKubernetes},

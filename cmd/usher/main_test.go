@@ -61,6 +61,8 @@ func TestCommandLine(t *testing.T) {
 		{"trust gitlab --project acme --branch main", "want GROUP/PROJECT"},
 		{"trust kubernetes --issuer https://k8s.example --service-account *", "want the name of a service account"},
 		{"explain --data DATA some-id", server.ErrNotRunning.Error()},
+		{"rotate-keys --data DATA eu-central-1_AbCdEfGhI", server.ErrNotRunning.Error()},
+		{"env --key-days x", `--key-days "x": want a number of days`},
 		{"revoke role --data DATA some-arn", server.ErrNotRunning.Error()},
 		{"account list --data DATA", server.ErrNotRunning.Error()},
 	} {

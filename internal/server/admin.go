@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, s.Revoke(r.Context(), r.FormValue("kind"), r.FormValue("what")))
+	})
+	mux.HandleFunc("POST /rotate-keys", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, s.RotateKeys(r.Context(), r.FormValue("pool"), r.FormValue("discard") == "true"))
 	})
 	mux.HandleFunc("POST /trust", func(w http.ResponseWriter, r *http.Request) {
 		var t Trust
@@ -132,6 +136,21 @@ func (c Control) Explain(ctx context.Context, requestID string) ([]Denial, error
 func (c Control) Revoke(ctx context.Context, kind, what string) error {
 	var none struct{}
 	return c.call(ctx, http.MethodPost, "/revoke?kind="+url.QueryEscape(kind)+"&what="+url.QueryEscape(what), nil, &none)
+}
+
+// RotateKeys gives a user pool new keys to sign tokens with. See userpool.Service.RotateKeys.
+func (s *Server) RotateKeys(ctx context.Context, pool string, discard bool) error {
+	if err := s.users.RotateKeys(ctx, pool, discard); err != nil {
+		return err
+	}
+	s.log.Info("keys rotated", "user_pool", pool, "discarded", discard)
+	return nil
+}
+
+// RotateKeys gives a user pool new keys; discard forgets the former ones at once, with all tokens that they have signed.
+func (c Control) RotateKeys(ctx context.Context, pool string, discard bool) error {
+	var none struct{}
+	return c.call(ctx, http.MethodPost, "/rotate-keys?pool="+url.QueryEscape(pool)+"&discard="+strconv.FormatBool(discard), nil, &none)
 }
 
 // Trust lets an external identity assume a role.

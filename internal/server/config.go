@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"usher/internal/policy"
 )
@@ -83,10 +84,14 @@ type Config struct {
 	// sign-in: when he or an administrator signs him out or his refresh token is revoked, when he is disabled or deleted. On
 	// AWS they live on.
 	SignOutEndsSessions bool
+	// KeyDays is after how many days the signing keys of user pools are rotated. Empty or 0: only by `usher rotate-keys`.
+	KeyDays string
 	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
 	OutboundPrivate bool
 	// ConfigFile is the configuration file.
 	ConfigFile string
+
+	keyLife time.Duration // KeyDays
 }
 
 // setting is one line of the manual.
@@ -121,6 +126,7 @@ func (c *Config) settings() []setting {
 		{"s3-opaque-keys", "USHER_S3_OPAQUE_KEYS", "the store behind --s3-upstream takes keys as they are, as S3 does, not as paths", nil, &c.S3OpaqueKeys},
 		{"shared-issuers", "USHER_SHARED_ISSUERS", "OIDC issuers of many tenants, of which a role must pin a claim: host[/path][=claim+claim], comma separated, besides those that are known", &c.SharedIssuers, nil},
 		{"sign-out-ends-sessions", "USHER_SIGN_OUT_ENDS_SESSIONS", "temporary credentials that identity pools gave a user of a user pool end when he is signed out, disabled or deleted", nil, &c.SignOutEndsSessions},
+		{"key-days", "USHER_KEY_DAYS", "rotate the signing keys of user pools after so many days (default: only by usher rotate-keys)", &c.KeyDays, nil},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},
 	}
@@ -248,6 +254,13 @@ func (c *Config) Complete() error {
 	}
 	def(&c.Database, "sqlite:"+filepath.Join(c.Data, "usher.db"))
 	def(&c.KeyFile, filepath.Join(c.Data, "key"))
+	if c.KeyDays != "" {
+		days, err := strconv.ParseUint(c.KeyDays, 10, 16)
+		if err != nil {
+			return fmt.Errorf("--key-days %q: want a number of days", c.KeyDays)
+		}
+		c.keyLife = time.Duration(days) * 24 * time.Hour
+	}
 	def(&c.S3Region, c.Region)
 	def(&c.S3CORSOrigins, "*")
 	if c.PublicURL != "" {

@@ -793,7 +793,7 @@ func TestAccessTokenAttacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := p.keys
+	keys := p.keys.at(ts.clock.Now())
 	encode := func(v any) string {
 		b, _ := json.Marshal(v)
 		return base64.RawURLEncoding.EncodeToString(b)

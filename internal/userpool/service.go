@@ -31,6 +31,7 @@ type Service struct {
 	Triggers  *trigger.Invoker // nil: pools cannot have triggers
 	Region    string           // of the pools that are created
 	PublicURL string           // base of the issuers, without a slash at the end
+	KeyLife   time.Duration    // how long keys sign before they are rotated; 0: until an operator rotates them
 	Now       func() time.Time
 	Log       *slog.Logger
 	// SignedOut, if set, is called in the transaction that signs a user out: of everything, or of the one sign-in that origin

@@ -42,6 +42,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.sweepKeys(ctx); err != nil {
+		return err
+	}
 	pools, err := db.All[string](ctx, s.DB, `SELECT pool_id FROM user_pool_remains ORDER BY pool_id LIMIT 100`)
 	if err != nil {
 		return err

@@ -113,11 +113,11 @@ func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g gran
 	if err := s.customizeTokens(ctx, p, c, u, why, access, id); err != nil {
 		return nil, err
 	}
-	jobs := make([]token.Job, 2)
+	keys, jobs := p.keys.at(now), make([]token.Job, 2)
 	for i, t := range []struct {
 		key    *token.KeyPair
 		claims claims
-	}{{p.keys.access, access}, {p.keys.id, id}} {
+	}{{keys.access, access}, {keys.id, id}} {
 		text, err := json.Marshal(t.claims)
 		if err != nil {
 			return nil, err
@@ -278,7 +278,8 @@ func (s *Service) verifyAccessToken(ctx context.Context, text string) (*bearer, 
 		if p, err = s.poolOfIssuer(ctx, u.Issuer()); err != nil {
 			return key, err
 		}
-		if key = p.keys.access.Public(); u.KeyID() != key.ID {
+		key, ok := p.keys.accessKey(u.KeyID())
+		if !ok {
 			return key, token.ErrKeyNotFound
 		}
 		return key, nil
