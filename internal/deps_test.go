@@ -14,7 +14,7 @@ var imports = map[string]string{
 	"policy": "arn",
 	"db":     "", "db/dbtest": "db ids", "policy/catalog": "",
 	"saml": "", "saml/samltest": "",
-	"awsapi":  "arn ids",
+	"awsapi": "arn ids", "awsapi/awstest": "",
 	"notify":  "db ids seal",
 	"trigger": "arn", "trigger/triggertest": "sigv4",
 	"access": "arn awsapi db policy sigv4",

@@ -20,6 +20,7 @@ import (
 	"usher/internal/access"
 	apiiam "usher/internal/api/iam"
 	"usher/internal/awsapi"
+	"usher/internal/awsapi/awstest"
 	"usher/internal/db"
 	"usher/internal/db/dbtest"
 	usheriam "usher/internal/iam"
@@ -65,7 +66,7 @@ func start(t *testing.T, open func(...db.Schema) *db.DB) *server {
 
 func (s *server) client(id, secret string) *iam.Client {
 	return iam.New(iam.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(s.url), RetryMaxAttempts: 1,
+		Region: "us-east-1", BaseEndpoint: aws.String(s.url), RetryMaxAttempts: 1, HTTPClient: awstest.Client,
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
 	})
 }

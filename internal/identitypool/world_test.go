@@ -24,6 +24,7 @@ import (
 	iamapi "usher/internal/api/iam"
 	stsapi "usher/internal/api/sts"
 	"usher/internal/awsapi"
+	"usher/internal/awsapi/awstest"
 	"usher/internal/db"
 	"usher/internal/db/dbtest"
 	"usher/internal/iam"
@@ -118,7 +119,7 @@ func newWorld(t testing.TB, url string) *world {
 
 func (w *world) config(id, secret, session string) aws.Config {
 	return aws.Config{Region: region, BaseEndpoint: &w.server.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, session),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
+		HTTPClient: awstest.Client, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
 func (w *world) oidc(ctx context.Context, account, issuer string) (*OIDCProvider, error) {

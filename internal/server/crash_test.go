@@ -19,6 +19,7 @@ import (
 	idp "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 
+	"usher/internal/awsapi/awstest"
 	"usher/internal/db/dbtest"
 	"usher/internal/server"
 )
@@ -90,7 +91,7 @@ func (p *process) admin(t *testing.T) aws.Config {
 		t.Fatal(err)
 	}
 	return aws.Config{Region: "us-east-1", BaseEndpoint: &p.endpoint, Credentials: credentials.NewStaticCredentialsProvider(key, secret, ""),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
+		HTTPClient: awstest.Client, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
 func freeAddress(t *testing.T) string {
@@ -129,7 +130,7 @@ func kill9(t *testing.T, database string) {
 	const enough = 400
 	killed := sync.OnceFunc(func() { p.cmd.Process.Kill() }) // SIGKILL
 	open := idp.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &p.endpoint, Credentials: aws.AnonymousCredentials{},
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} }})
+		HTTPClient: awstest.Client, Retryer: func() aws.Retryer { return aws.NopRetryer{} }})
 	var wg sync.WaitGroup
 	for w := range 16 {
 		wg.Go(func() {

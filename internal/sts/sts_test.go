@@ -33,6 +33,7 @@ import (
 	apiiam "usher/internal/api/iam"
 	apists "usher/internal/api/sts"
 	"usher/internal/awsapi"
+	"usher/internal/awsapi/awstest"
 	"usher/internal/db"
 	"usher/internal/db/dbtest"
 	"usher/internal/iam"
@@ -118,8 +119,8 @@ type caller struct {
 func (w *world) as(id, secret, session string) caller {
 	creds := credentials.NewStaticCredentialsProvider(id, secret, session)
 	return caller{
-		sdksts.New(sdksts.Options{Region: "eu-west-1", BaseEndpoint: &w.url, RetryMaxAttempts: 1, Credentials: creds}),
-		sdkiam.New(sdkiam.Options{Region: "eu-west-1", BaseEndpoint: &w.url, RetryMaxAttempts: 1, Credentials: creds}),
+		sdksts.New(sdksts.Options{Region: "eu-west-1", BaseEndpoint: &w.url, RetryMaxAttempts: 1, HTTPClient: awstest.Client, Credentials: creds}),
+		sdkiam.New(sdkiam.Options{Region: "eu-west-1", BaseEndpoint: &w.url, RetryMaxAttempts: 1, HTTPClient: awstest.Client, Credentials: creds}),
 	}
 }
 
@@ -129,7 +130,7 @@ func (w *world) temp(c *types.Credentials) caller {
 }
 
 func (w *world) nobody() *sdksts.Client {
-	return sdksts.New(sdksts.Options{Region: "eu-west-1", BaseEndpoint: &w.url, RetryMaxAttempts: 1})
+	return sdksts.New(sdksts.Options{Region: "eu-west-1", BaseEndpoint: &w.url, RetryMaxAttempts: 1, HTTPClient: awstest.Client})
 }
 
 // user makes a user with inline policy statements and returns him.

@@ -17,12 +17,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 	"github.com/aws/smithy-go"
 
 	"usher/internal/awsapi"
+	"usher/internal/awsapi/awstest"
 	"usher/internal/db"
 	"usher/internal/db/dbtest"
 	"usher/internal/notify"
@@ -83,14 +83,9 @@ func newTestServer(tb testing.TB, d *db.DB) *testServer {
 	return ts
 }
 
-// client returns an SDK client that signs for an account. It tries again when a connection breaks, as by default, but not
-// for errors that were answered. It may close the body of a request while net/http still looks for its end, which on a busy
-// machine breaks the connection under a long answer.
+// client returns an SDK client that signs for an account.
 func (ts *testServer) client(account string) *cip.Client {
-	again := retry.NewStandard(func(o *retry.StandardOptions) {
-		o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
-	})
-	return cip.New(cip.Options{Region: "eu-central-1", BaseEndpoint: aws.String(ts.url), Retryer: again,
+	return cip.New(cip.Options{Region: "eu-central-1", BaseEndpoint: aws.String(ts.url), RetryMaxAttempts: 1, HTTPClient: awstest.Client,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "secret"}, nil
 		})})

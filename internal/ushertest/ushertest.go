@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"usher/internal/awsapi/awstest"
 	"usher/internal/db/dbtest"
 	"usher/internal/server"
 )
@@ -121,7 +122,7 @@ func (s *Server) As(accessKeyID, secret, session string) aws.Config {
 func (s *Server) Nobody() aws.Config { return s.config(aws.AnonymousCredentials{}) }
 
 func (s *Server) config(p aws.CredentialsProvider) aws.Config {
-	return aws.Config{Region: Region, BaseEndpoint: &s.URL, Credentials: p, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
+	return aws.Config{Region: Region, BaseEndpoint: &s.URL, Credentials: p, HTTPClient: awstest.Client, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
 // Clients are clients of all services with one configuration.
