@@ -201,8 +201,11 @@ func (s *Service) DeleteUserPoolClient(ctx context.Context, in *cognitoidp.Delet
 		err := db.Changed(tx.ExecContext(ctx, `DELETE FROM user_pool_clients WHERE pool_id = $1 AND id = $2`, p.ID, *in.ClientId))
 		if errors.Is(err, db.ErrConflict) {
 			return errClientNotFound(*in.ClientId)
+		} else if err != nil {
+			return err
 		}
 		tx.Invalidate(poolScope(p.ID))
+		_, err = tx.ExecContext(ctx, `DELETE FROM user_pool_session_settings WHERE pool_id = $1 AND client_id = $2`, p.ID, *in.ClientId)
 		return err
 	})
 }

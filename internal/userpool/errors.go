@@ -120,6 +120,14 @@ func errNoFactorAddress(factor string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("User does not have delivery config set to turn on %s", factor)
 }
 
+// Tracked sessions.
+var (
+	errSessionsTier      = cognitoidp.ErrFeatureUnavailableInTier.Msg("User session tracking is not available in the user pool's tier.")
+	errSessionsUntracked = cognitoidp.ErrInvalidParameter.Msg("User session tracking is not enabled for the user pool.")
+	errSessionNotFound   = cognitoidp.ErrResourceNotFound.Msg("Session does not exist.")
+	errSessionCurrent    = cognitoidp.ErrInvalidParameter.Msg("The session of the access token cannot be revoked by it.")
+)
+
 // Codes.
 var (
 	errCodeMismatch  = cognitoidp.ErrCodeMismatch.Msg("Invalid verification code provided, please try again.")

@@ -32,7 +32,10 @@ type pool struct {
 
 	mfa    mfaSettings
 	schema map[string]*cognitoidp.SchemaAttributeType
-	keys   *poolKeys // nil in a pool that was read in a transaction
+
+	// Not in a pool that was read in a transaction:
+	keys     *poolKeys
+	sessions sessionSettings
 }
 
 type poolRow struct {

@@ -21,6 +21,9 @@ func (s *Service) pool(ctx context.Context, id string) (*pool, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.sessions, err = readSessionSettings(ctx, s.DB, id, "", defaultPoolSessions); err != nil {
+			return nil, err
+		}
 		p.keys, err = s.readKeys(ctx, id)
 		return p, err
 	})

@@ -68,6 +68,9 @@ func (a *signIn) refresh(ctx context.Context) (*outcome, error) {
 		}
 		return nil, err
 	}
+	if err := a.touchSession(ctx, a.pool, g); err != nil {
+		return nil, err
+	}
 	tokens, err := a.issue(ctx, a.pool, a.client, u, g, generation{source: tokensRefresh})
 	if err != nil {
 		return nil, err
@@ -132,6 +135,9 @@ func (s *Service) GetTokensFromRefreshToken(ctx context.Context, in *cognitoidp.
 		return nil, err
 	}
 	// The tokens come first: a trigger may refuse them, and the refresh token must not be used up for nothing.
+	if err := s.touchSession(ctx, p, g); err != nil {
+		return nil, err
+	}
 	tokens, err := s.issue(ctx, p, c, u, g, generation{tokensRefresh, in.ClientMetadata})
 	if err != nil {
 		return nil, err

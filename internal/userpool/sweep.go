@@ -17,6 +17,7 @@ var expiring = []struct{ table, key string }{
 	{"refresh_rotations", "pool_id, origin_jti"},
 	{"used_sessions", "id"},
 	{"custom_sign_ins", "id"},
+	{"user_sessions", "pool_id, sub, id"},
 }
 
 // remains are the tables that hold rows of a deleted pool, with their keys.
@@ -32,6 +33,8 @@ var remains = []struct{ table, key string }{
 	{"token_revocations", "pool_id, origin_jti"},
 	{"refresh_rotations", "pool_id, origin_jti"},
 	{"user_pool_resource_servers", "pool_id, identifier"},
+	{"user_pool_session_settings", "pool_id, client_id"},
+	{"user_sessions", "pool_id, sub, id"},
 }
 
 // Sweep deletes what has expired, such as codes, revocations and used sessions, and what deleted pools left behind. The

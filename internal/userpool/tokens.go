@@ -82,6 +82,9 @@ func (s *Service) signedIn(ctx context.Context, p *pool, c *client, u *user, eve
 	if err != nil {
 		return nil, err
 	}
+	if err := s.trackSession(ctx, p, g); err != nil {
+		return nil, err
+	}
 	result.RefreshToken = new(s.sealRefreshToken(p, g))
 	return result, nil
 }

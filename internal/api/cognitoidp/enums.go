@@ -198,6 +198,12 @@ const (
 	RevokeAssociatedSessionsTypeNone   = "NONE"
 )
 
+// Values of SessionTypeType.
+const (
+	SessionTypeTypeSso   = "SSO"
+	SessionTypeTypeToken = "TOKEN"
+)
+
 // Values of StatusType.
 const (
 	StatusTypeEnabled  = "Enabled"
@@ -224,6 +230,12 @@ const (
 	UserPoolTierTypeLite       = "LITE"
 	UserPoolTierTypeEssentials = "ESSENTIALS"
 	UserPoolTierTypePlus       = "PLUS"
+)
+
+// Values of UserSessionTrackingType.
+const (
+	UserSessionTrackingTypeDisabled = "DISABLED"
+	UserSessionTrackingTypeEnabled  = "ENABLED"
 )
 
 // Values of UserStatusType.

@@ -38,9 +38,11 @@ type Service interface {
 	AdminInitiateAuth(context.Context, *AdminInitiateAuthRequest) (*AdminInitiateAuthResponse, error)
 	AdminListDevices(context.Context, *AdminListDevicesRequest) (*AdminListDevicesResponse, error)
 	AdminListGroupsForUser(context.Context, *AdminListGroupsForUserRequest) (*AdminListGroupsForUserResponse, error)
+	AdminListUserSessions(context.Context, *AdminListUserSessionsRequest) (*AdminListUserSessionsResponse, error)
 	AdminRemoveUserFromGroup(context.Context, *AdminRemoveUserFromGroupRequest) error
 	AdminResetUserPassword(context.Context, *AdminResetUserPasswordRequest) (*AdminResetUserPasswordResponse, error)
 	AdminRespondToAuthChallenge(context.Context, *AdminRespondToAuthChallengeRequest) (*AdminRespondToAuthChallengeResponse, error)
+	AdminRevokeUserSession(context.Context, *AdminRevokeUserSessionRequest) (*AdminRevokeUserSessionResponse, error)
 	AdminSetUserMFAPreference(context.Context, *AdminSetUserMFAPreferenceRequest) (*AdminSetUserMFAPreferenceResponse, error)
 	AdminSetUserPassword(context.Context, *AdminSetUserPasswordRequest) (*AdminSetUserPasswordResponse, error)
 	AdminSetUserSettings(context.Context, *AdminSetUserSettingsRequest) (*AdminSetUserSettingsResponse, error)
@@ -74,7 +76,9 @@ type Service interface {
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	GetUserAttributeVerificationCode(context.Context, *GetUserAttributeVerificationCodeRequest) (*GetUserAttributeVerificationCodeResponse, error)
 	GetUserAuthFactors(context.Context, *GetUserAuthFactorsRequest) (*GetUserAuthFactorsResponse, error)
+	GetUserPoolClientSessionConfiguration(context.Context, *GetUserPoolClientSessionConfigurationRequest) (*GetUserPoolClientSessionConfigurationResponse, error)
 	GetUserPoolMfaConfig(context.Context, *GetUserPoolMfaConfigRequest) (*GetUserPoolMfaConfigResponse, error)
+	GetUserPoolSessionConfiguration(context.Context, *GetUserPoolSessionConfigurationRequest) (*GetUserPoolSessionConfigurationResponse, error)
 	GlobalSignOut(context.Context, *GlobalSignOutRequest) (*GlobalSignOutResponse, error)
 	InitiateAuth(context.Context, *InitiateAuthRequest) (*InitiateAuthResponse, error)
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
@@ -84,13 +88,17 @@ type Service interface {
 	ListUserPoolClientSecrets(context.Context, *ListUserPoolClientSecretsRequest) (*ListUserPoolClientSecretsResponse, error)
 	ListUserPoolClients(context.Context, *ListUserPoolClientsRequest) (*ListUserPoolClientsResponse, error)
 	ListUserPools(context.Context, *ListUserPoolsRequest) (*ListUserPoolsResponse, error)
+	ListUserSessions(context.Context, *ListUserSessionsRequest) (*ListUserSessionsResponse, error)
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
 	ListUsersInGroup(context.Context, *ListUsersInGroupRequest) (*ListUsersInGroupResponse, error)
 	ResendConfirmationCode(context.Context, *ResendConfirmationCodeRequest) (*ResendConfirmationCodeResponse, error)
 	RespondToAuthChallenge(context.Context, *RespondToAuthChallengeRequest) (*RespondToAuthChallengeResponse, error)
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
+	RevokeUserSession(context.Context, *RevokeUserSessionRequest) (*RevokeUserSessionResponse, error)
 	SetUserMFAPreference(context.Context, *SetUserMFAPreferenceRequest) (*SetUserMFAPreferenceResponse, error)
+	SetUserPoolClientSessionConfiguration(context.Context, *SetUserPoolClientSessionConfigurationRequest) (*SetUserPoolClientSessionConfigurationResponse, error)
 	SetUserPoolMfaConfig(context.Context, *SetUserPoolMfaConfigRequest) (*SetUserPoolMfaConfigResponse, error)
+	SetUserPoolSessionConfiguration(context.Context, *SetUserPoolSessionConfigurationRequest) (*SetUserPoolSessionConfigurationResponse, error)
 	SetUserSettings(context.Context, *SetUserSettingsRequest) (*SetUserSettingsResponse, error)
 	SignUp(context.Context, *SignUpRequest) (*SignUpResponse, error)
 	TagResource(context.Context, *TagResourceRequest) (*TagResourceResponse, error)
@@ -125,9 +133,11 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("AdminInitiateAuth", "cognito-idp:AdminInitiateAuth", awsapi.Signed, s.AdminInitiateAuth),
 		awsapi.Op("AdminListDevices", "cognito-idp:AdminListDevices", awsapi.Signed, s.AdminListDevices),
 		awsapi.Op("AdminListGroupsForUser", "cognito-idp:AdminListGroupsForUser", awsapi.Signed, s.AdminListGroupsForUser),
+		awsapi.Op("AdminListUserSessions", "cognito-idp:AdminListUserSessions", awsapi.Signed, s.AdminListUserSessions),
 		awsapi.OpNoOutput("AdminRemoveUserFromGroup", "cognito-idp:AdminRemoveUserFromGroup", awsapi.Signed, s.AdminRemoveUserFromGroup),
 		awsapi.Op("AdminResetUserPassword", "cognito-idp:AdminResetUserPassword", awsapi.Signed, s.AdminResetUserPassword),
 		awsapi.Op("AdminRespondToAuthChallenge", "cognito-idp:AdminRespondToAuthChallenge", awsapi.Signed, s.AdminRespondToAuthChallenge),
+		awsapi.Op("AdminRevokeUserSession", "cognito-idp:AdminRevokeUserSession", awsapi.Signed, s.AdminRevokeUserSession),
 		awsapi.Op("AdminSetUserMFAPreference", "cognito-idp:AdminSetUserMFAPreference", awsapi.Signed, s.AdminSetUserMFAPreference),
 		awsapi.Op("AdminSetUserPassword", "cognito-idp:AdminSetUserPassword", awsapi.Signed, s.AdminSetUserPassword),
 		awsapi.Op("AdminSetUserSettings", "cognito-idp:AdminSetUserSettings", awsapi.Signed, s.AdminSetUserSettings),
@@ -161,7 +171,9 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetUser", "cognito-idp:GetUser", awsapi.Bearer, s.GetUser),
 		awsapi.Op("GetUserAttributeVerificationCode", "cognito-idp:GetUserAttributeVerificationCode", awsapi.Bearer, s.GetUserAttributeVerificationCode),
 		awsapi.Op("GetUserAuthFactors", "cognito-idp:GetUserAuthFactors", awsapi.Bearer, s.GetUserAuthFactors),
+		awsapi.Op("GetUserPoolClientSessionConfiguration", "cognito-idp:GetUserPoolClientSessionConfiguration", awsapi.Signed, s.GetUserPoolClientSessionConfiguration),
 		awsapi.Op("GetUserPoolMfaConfig", "cognito-idp:GetUserPoolMfaConfig", awsapi.Signed, s.GetUserPoolMfaConfig),
+		awsapi.Op("GetUserPoolSessionConfiguration", "cognito-idp:GetUserPoolSessionConfiguration", awsapi.Signed, s.GetUserPoolSessionConfiguration),
 		awsapi.Op("GlobalSignOut", "cognito-idp:GlobalSignOut", awsapi.Bearer, s.GlobalSignOut),
 		awsapi.Op("InitiateAuth", "cognito-idp:InitiateAuth", awsapi.Open, s.InitiateAuth),
 		awsapi.Op("ListDevices", "cognito-idp:ListDevices", awsapi.Bearer, s.ListDevices),
@@ -171,13 +183,17 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListUserPoolClientSecrets", "cognito-idp:ListUserPoolClientSecrets", awsapi.Signed, s.ListUserPoolClientSecrets),
 		awsapi.Op("ListUserPoolClients", "cognito-idp:ListUserPoolClients", awsapi.Signed, s.ListUserPoolClients),
 		awsapi.Op("ListUserPools", "cognito-idp:ListUserPools", awsapi.Signed, s.ListUserPools),
+		awsapi.Op("ListUserSessions", "cognito-idp:ListUserSessions", awsapi.Bearer, s.ListUserSessions),
 		awsapi.Op("ListUsers", "cognito-idp:ListUsers", awsapi.Signed, s.ListUsers),
 		awsapi.Op("ListUsersInGroup", "cognito-idp:ListUsersInGroup", awsapi.Signed, s.ListUsersInGroup),
 		awsapi.Op("ResendConfirmationCode", "cognito-idp:ResendConfirmationCode", awsapi.Open, s.ResendConfirmationCode),
 		awsapi.Op("RespondToAuthChallenge", "cognito-idp:RespondToAuthChallenge", awsapi.Open, s.RespondToAuthChallenge),
 		awsapi.Op("RevokeToken", "cognito-idp:RevokeToken", awsapi.Open, s.RevokeToken),
+		awsapi.Op("RevokeUserSession", "cognito-idp:RevokeUserSession", awsapi.Bearer, s.RevokeUserSession),
 		awsapi.Op("SetUserMFAPreference", "cognito-idp:SetUserMFAPreference", awsapi.Bearer, s.SetUserMFAPreference),
+		awsapi.Op("SetUserPoolClientSessionConfiguration", "cognito-idp:SetUserPoolClientSessionConfiguration", awsapi.Signed, s.SetUserPoolClientSessionConfiguration),
 		awsapi.Op("SetUserPoolMfaConfig", "cognito-idp:SetUserPoolMfaConfig", awsapi.Signed, s.SetUserPoolMfaConfig),
+		awsapi.Op("SetUserPoolSessionConfiguration", "cognito-idp:SetUserPoolSessionConfiguration", awsapi.Signed, s.SetUserPoolSessionConfiguration),
 		awsapi.Op("SetUserSettings", "cognito-idp:SetUserSettings", awsapi.Bearer, s.SetUserSettings),
 		awsapi.Op("SignUp", "cognito-idp:SignUp", awsapi.Open, s.SignUp),
 		awsapi.Op("TagResource", "cognito-idp:TagResource", awsapi.Signed, s.TagResource),

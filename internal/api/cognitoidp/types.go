@@ -229,6 +229,19 @@ type AdminListGroupsForUserResponse struct {
 	NextToken *string     `json:"NextToken,omitzero"`
 }
 
+// AdminListUserSessionsRequest is the shape AdminListUserSessionsRequest.
+type AdminListUserSessionsRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	Username   *string `json:"Username,omitzero" sensitive:"true"` // required
+	NextToken  *string `json:"NextToken,omitzero"`
+}
+
+// AdminListUserSessionsResponse is the shape AdminListUserSessionsResponse.
+type AdminListUserSessionsResponse struct {
+	Sessions  []SessionDescriptionType `json:"Sessions,omitzero"`
+	NextToken *string                  `json:"NextToken,omitzero"`
+}
+
 // AdminRemoveUserFromGroupRequest is the shape AdminRemoveUserFromGroupRequest.
 type AdminRemoveUserFromGroupRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
@@ -266,6 +279,18 @@ type AdminRespondToAuthChallengeResponse struct {
 	ChallengeParameters  map[string]string         `json:"ChallengeParameters,omitzero"`
 	AuthenticationResult *AuthenticationResultType `json:"AuthenticationResult,omitzero"`
 	AvailableChallenges  []string                  `json:"AvailableChallenges,omitzero"`
+}
+
+// AdminRevokeUserSessionRequest is the shape AdminRevokeUserSessionRequest.
+type AdminRevokeUserSessionRequest struct {
+	UserPoolId               *string `json:"UserPoolId,omitzero"`                // required
+	Username                 *string `json:"Username,omitzero" sensitive:"true"` // required
+	SessionId                *string `json:"SessionId,omitzero"`                 // required
+	RevokeAssociatedSessions *string `json:"RevokeAssociatedSessions,omitzero"`
+}
+
+// AdminRevokeUserSessionResponse is the shape AdminRevokeUserSessionResponse.
+type AdminRevokeUserSessionResponse struct {
 }
 
 // AdminSetUserMFAPreferenceRequest is the shape AdminSetUserMFAPreferenceRequest.
@@ -395,6 +420,11 @@ type ChangePasswordRequest struct {
 
 // ChangePasswordResponse is the shape ChangePasswordResponse.
 type ChangePasswordResponse struct {
+}
+
+// ClientSSOSessionConfigType is the shape ClientSSOSessionConfigType.
+type ClientSSOSessionConfigType struct {
+	MaxValidityMinutes *int32 `json:"MaxValidityMinutes,omitzero"` // required
 }
 
 // ClientSecretDescriptorType is the shape ClientSecretDescriptorType.
@@ -801,6 +831,19 @@ type GetUserAuthFactorsResponse struct {
 	ConfiguredUserAuthFactors []string `json:"ConfiguredUserAuthFactors,omitzero"`
 }
 
+// GetUserPoolClientSessionConfigurationRequest is the shape GetUserPoolClientSessionConfigurationRequest.
+type GetUserPoolClientSessionConfigurationRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
+	ClientId   *string `json:"ClientId,omitzero" sensitive:"true"` // required
+}
+
+// GetUserPoolClientSessionConfigurationResponse is the shape GetUserPoolClientSessionConfigurationResponse.
+type GetUserPoolClientSessionConfigurationResponse struct {
+	UserPoolId *string                     `json:"UserPoolId,omitzero"`
+	ClientId   *string                     `json:"ClientId,omitzero" sensitive:"true"`
+	SSOSession *ClientSSOSessionConfigType `json:"SSOSession,omitzero"`
+}
+
 // GetUserPoolMfaConfigRequest is the shape GetUserPoolMfaConfigRequest.
 type GetUserPoolMfaConfigRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"` // required
@@ -813,6 +856,18 @@ type GetUserPoolMfaConfigResponse struct {
 	MfaConfiguration              *string                     `json:"MfaConfiguration,omitzero"`
 	EmailMfaConfiguration         *EmailMfaConfigType         `json:"EmailMfaConfiguration,omitzero"`
 	WebAuthnConfiguration         *WebAuthnConfigurationType  `json:"WebAuthnConfiguration,omitzero"`
+}
+
+// GetUserPoolSessionConfigurationRequest is the shape GetUserPoolSessionConfigurationRequest.
+type GetUserPoolSessionConfigurationRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+}
+
+// GetUserPoolSessionConfigurationResponse is the shape GetUserPoolSessionConfigurationResponse.
+type GetUserPoolSessionConfigurationResponse struct {
+	UserPoolId          *string                         `json:"UserPoolId,omitzero"`
+	UserSessionTracking *string                         `json:"UserSessionTracking,omitzero"`
+	TokenSession        *UserPoolTokenSessionConfigType `json:"TokenSession,omitzero"`
 }
 
 // GetUserRequest is the shape GetUserRequest.
@@ -999,6 +1054,18 @@ type ListUserPoolsResponse struct {
 	NextToken *string                   `json:"NextToken,omitzero"`
 }
 
+// ListUserSessionsRequest is the shape ListUserSessionsRequest.
+type ListUserSessionsRequest struct {
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+	NextToken   *string `json:"NextToken,omitzero"`
+}
+
+// ListUserSessionsResponse is the shape ListUserSessionsResponse.
+type ListUserSessionsResponse struct {
+	Sessions  []SessionDescriptionType `json:"Sessions,omitzero"`
+	NextToken *string                  `json:"NextToken,omitzero"`
+}
+
 // ListUsersInGroupRequest is the shape ListUsersInGroupRequest.
 type ListUsersInGroupRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"` // required
@@ -1144,6 +1211,17 @@ type RevokeTokenRequest struct {
 type RevokeTokenResponse struct {
 }
 
+// RevokeUserSessionRequest is the shape RevokeUserSessionRequest.
+type RevokeUserSessionRequest struct {
+	AccessToken              *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+	SessionId                *string `json:"SessionId,omitzero"`                    // required
+	RevokeAssociatedSessions *string `json:"RevokeAssociatedSessions,omitzero"`
+}
+
+// RevokeUserSessionResponse is the shape RevokeUserSessionResponse.
+type RevokeUserSessionResponse struct {
+}
+
 // SMSMfaSettingsType is the shape SMSMfaSettingsType.
 type SMSMfaSettingsType struct {
 	Enabled      *bool `json:"Enabled,omitzero"`
@@ -1161,6 +1239,26 @@ type SchemaAttributeType struct {
 	StringAttributeConstraints *StringAttributeConstraintsType `json:"StringAttributeConstraints,omitzero"`
 }
 
+// SessionDescriptionType is the shape SessionDescriptionType.
+type SessionDescriptionType struct {
+	SessionId        *string              `json:"SessionId,omitzero"`
+	SessionType      *string              `json:"SessionType,omitzero"`
+	ClientId         *string              `json:"ClientId,omitzero" sensitive:"true"`
+	CreateDate       *time.Time           `json:"CreateDate,omitzero"`
+	LastActiveDate   *time.Time           `json:"LastActiveDate,omitzero"`
+	DeviceType       *string              `json:"DeviceType,omitzero"`
+	LastIPAddress    *string              `json:"LastIPAddress,omitzero" sensitive:"true"`
+	LastLocation     *SessionLocationType `json:"LastLocation,omitzero"`
+	OriginSessionId  *string              `json:"OriginSessionId,omitzero"`
+	IsCurrentSession *bool                `json:"IsCurrentSession,omitzero"`
+}
+
+// SessionLocationType is the shape SessionLocationType.
+type SessionLocationType struct {
+	City    *string `json:"City,omitzero"`
+	Country *string `json:"Country,omitzero"`
+}
+
 // SetUserMFAPreferenceRequest is the shape SetUserMFAPreferenceRequest.
 type SetUserMFAPreferenceRequest struct {
 	SMSMfaSettings           *SMSMfaSettingsType           `json:"SMSMfaSettings,omitzero"`
@@ -1172,6 +1270,20 @@ type SetUserMFAPreferenceRequest struct {
 
 // SetUserMFAPreferenceResponse is the shape SetUserMFAPreferenceResponse.
 type SetUserMFAPreferenceResponse struct {
+}
+
+// SetUserPoolClientSessionConfigurationRequest is the shape SetUserPoolClientSessionConfigurationRequest.
+type SetUserPoolClientSessionConfigurationRequest struct {
+	UserPoolId *string                     `json:"UserPoolId,omitzero"`                // required
+	ClientId   *string                     `json:"ClientId,omitzero" sensitive:"true"` // required
+	SSOSession *ClientSSOSessionConfigType `json:"SSOSession,omitzero"`                // required
+}
+
+// SetUserPoolClientSessionConfigurationResponse is the shape SetUserPoolClientSessionConfigurationResponse.
+type SetUserPoolClientSessionConfigurationResponse struct {
+	UserPoolId *string                     `json:"UserPoolId,omitzero"`
+	ClientId   *string                     `json:"ClientId,omitzero" sensitive:"true"`
+	SSOSession *ClientSSOSessionConfigType `json:"SSOSession,omitzero"`
 }
 
 // SetUserPoolMfaConfigRequest is the shape SetUserPoolMfaConfigRequest.
@@ -1191,6 +1303,20 @@ type SetUserPoolMfaConfigResponse struct {
 	MfaConfiguration              *string                     `json:"MfaConfiguration,omitzero"`
 	EmailMfaConfiguration         *EmailMfaConfigType         `json:"EmailMfaConfiguration,omitzero"`
 	WebAuthnConfiguration         *WebAuthnConfigurationType  `json:"WebAuthnConfiguration,omitzero"`
+}
+
+// SetUserPoolSessionConfigurationRequest is the shape SetUserPoolSessionConfigurationRequest.
+type SetUserPoolSessionConfigurationRequest struct {
+	UserPoolId          *string                         `json:"UserPoolId,omitzero"`          // required
+	UserSessionTracking *string                         `json:"UserSessionTracking,omitzero"` // required
+	TokenSession        *UserPoolTokenSessionConfigType `json:"TokenSession,omitzero"`        // required
+}
+
+// SetUserPoolSessionConfigurationResponse is the shape SetUserPoolSessionConfigurationResponse.
+type SetUserPoolSessionConfigurationResponse struct {
+	UserPoolId          *string                         `json:"UserPoolId,omitzero"`
+	UserSessionTracking *string                         `json:"UserSessionTracking,omitzero"`
+	TokenSession        *UserPoolTokenSessionConfigType `json:"TokenSession,omitzero"`
 }
 
 // SetUserSettingsRequest is the shape SetUserSettingsRequest.
@@ -1472,6 +1598,11 @@ type UserPoolDescriptionType struct {
 type UserPoolPolicyType struct {
 	PasswordPolicy *PasswordPolicyType `json:"PasswordPolicy,omitzero"`
 	SignInPolicy   *SignInPolicyType   `json:"SignInPolicy,omitzero"`
+}
+
+// UserPoolTokenSessionConfigType is the shape UserPoolTokenSessionConfigType.
+type UserPoolTokenSessionConfigType struct {
+	MaxPerUser *int32 `json:"MaxPerUser,omitzero"` // required
 }
 
 // UserPoolType is the shape UserPoolType.

@@ -58,6 +58,9 @@ func (x *AdminListDevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *AdminListGroupsForUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AdminListUserSessionsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AdminRemoveUserFromGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -65,6 +68,9 @@ func (x *AdminResetUserPasswordRequest) Validate(v *awsapi.Validator) { x.valida
 
 // Validate checks the constraints of the model.
 func (x *AdminRespondToAuthChallengeRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminRevokeUserSessionRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AdminSetUserMFAPreferenceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -163,7 +169,13 @@ func (x *GetUserAttributeVerificationCodeRequest) Validate(v *awsapi.Validator) 
 func (x *GetUserAuthFactorsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *GetUserPoolClientSessionConfigurationRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetUserPoolMfaConfigRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetUserPoolSessionConfigurationRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -196,6 +208,9 @@ func (x *ListUserPoolClientsRequest) Validate(v *awsapi.Validator) { x.validate(
 func (x *ListUserPoolsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ListUserSessionsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ListUsersInGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -211,10 +226,19 @@ func (x *RespondToAuthChallengeRequest) Validate(v *awsapi.Validator) { x.valida
 func (x *RevokeTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *RevokeUserSessionRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *SetUserMFAPreferenceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *SetUserPoolClientSessionConfigurationRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *SetUserPoolMfaConfigRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *SetUserPoolSessionConfigurationRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *SetUserSettingsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -446,6 +470,14 @@ func (x *AdminListGroupsForUserRequest) validate(v *awsapi.Validator) {
 	v.String("NextToken", x.NextToken, &rulePaginationKey)
 }
 
+func (x *AdminListUserSessionsRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.String("NextToken", x.NextToken, &rulePaginationKey)
+}
+
 func (x *AdminRemoveUserFromGroupRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -483,6 +515,15 @@ func (x *AdminRespondToAuthChallengeRequest) validate(v *awsapi.Validator) {
 		v.Leave()
 	}
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
+}
+
+func (x *AdminRevokeUserSessionRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("Username", x.Username != nil, true)
+	v.String("Username", x.Username, &ruleUsernameType)
+	v.Required("SessionId", x.SessionId != nil, false)
+	v.String("RevokeAssociatedSessions", x.RevokeAssociatedSessions, &ruleRevokeAssociatedSessionsType)
 }
 
 func (x *AdminSetUserMFAPreferenceRequest) validate(v *awsapi.Validator) {
@@ -577,6 +618,11 @@ func (x *ChangePasswordRequest) validate(v *awsapi.Validator) {
 	v.String("ProposedPassword", x.ProposedPassword, &rulePasswordType)
 	v.Required("AccessToken", x.AccessToken != nil, true)
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+}
+
+func (x *ClientSSOSessionConfigType) validate(v *awsapi.Validator) {
+	v.Required("MaxValidityMinutes", x.MaxValidityMinutes != nil, false)
+	v.Int("MaxValidityMinutes", x.MaxValidityMinutes, &ruleSSOSessionMaxValidityMinutesType)
 }
 
 func (x *ConfirmDeviceRequest) validate(v *awsapi.Validator) {
@@ -1008,7 +1054,19 @@ func (x *GetUserAuthFactorsRequest) validate(v *awsapi.Validator) {
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
 }
 
+func (x *GetUserPoolClientSessionConfigurationRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ClientId", x.ClientId != nil, true)
+	v.String("ClientId", x.ClientId, &ruleClientIdType)
+}
+
 func (x *GetUserPoolMfaConfigRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+}
+
+func (x *GetUserPoolSessionConfigurationRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
@@ -1146,6 +1204,12 @@ func (x *ListUserPoolsRequest) validate(v *awsapi.Validator) {
 	v.Int("MaxResults", x.MaxResults, &rulePoolQueryLimitType)
 }
 
+func (x *ListUserSessionsRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.String("NextToken", x.NextToken, &rulePaginationKey)
+}
+
 func (x *ListUsersInGroupRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -1261,6 +1325,13 @@ func (x *RevokeTokenRequest) validate(v *awsapi.Validator) {
 	v.String("RevokeAssociatedSessions", x.RevokeAssociatedSessions, &ruleRevokeAssociatedSessionsType)
 }
 
+func (x *RevokeUserSessionRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("SessionId", x.SessionId != nil, false)
+	v.String("RevokeAssociatedSessions", x.RevokeAssociatedSessions, &ruleRevokeAssociatedSessionsType)
+}
+
 func (x *SchemaAttributeType) validate(v *awsapi.Validator) {
 	v.String("Name", x.Name, &ruleCustomAttributeNameType)
 	v.String("AttributeDataType", x.AttributeDataType, &ruleAttributeDataType)
@@ -1281,6 +1352,19 @@ func (x *SetUserMFAPreferenceRequest) validate(v *awsapi.Validator) {
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
 }
 
+func (x *SetUserPoolClientSessionConfigurationRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ClientId", x.ClientId != nil, true)
+	v.String("ClientId", x.ClientId, &ruleClientIdType)
+	v.Required("SSOSession", x.SSOSession != nil, false)
+	if x.SSOSession != nil {
+		v.Enter("SSOSession")
+		x.SSOSession.validate(v)
+		v.Leave()
+	}
+}
+
 func (x *SetUserPoolMfaConfigRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -1298,6 +1382,19 @@ func (x *SetUserPoolMfaConfigRequest) validate(v *awsapi.Validator) {
 	if x.WebAuthnConfiguration != nil {
 		v.Enter("WebAuthnConfiguration")
 		x.WebAuthnConfiguration.validate(v)
+		v.Leave()
+	}
+}
+
+func (x *SetUserPoolSessionConfigurationRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("UserSessionTracking", x.UserSessionTracking != nil, false)
+	v.String("UserSessionTracking", x.UserSessionTracking, &ruleUserSessionTrackingType)
+	v.Required("TokenSession", x.TokenSession != nil, false)
+	if x.TokenSession != nil {
+		v.Enter("TokenSession")
+		x.TokenSession.validate(v)
 		v.Leave()
 	}
 }
@@ -1605,6 +1702,11 @@ func (x *UserPoolPolicyType) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *UserPoolTokenSessionConfigType) validate(v *awsapi.Validator) {
+	v.Required("MaxPerUser", x.MaxPerUser != nil, false)
+	v.Int("MaxPerUser", x.MaxPerUser, &ruleMaxSessionsPerUserType)
+}
+
 func (x *UsernameConfigurationType) validate(v *awsapi.Validator) {
 	v.Required("CaseSensitive", x.CaseSensitive != nil, false)
 }
@@ -1747,6 +1849,8 @@ var ruleListResourceServersLimitType = awsapi.NumberRule{Min: 1, HasMin: true, M
 
 var ruleLogoutURLsListType = awsapi.SizeRule{Max: 100}
 
+var ruleMaxSessionsPerUserType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 100, HasMax: true}
+
 var ruleMessageActionType = awsapi.StringRule{Enum: []string{"RESEND", "SUPPRESS"}}
 
 var ruleOAuthFlowType = awsapi.StringRule{Enum: []string{"code", "implicit", "client_credentials"}}
@@ -1809,6 +1913,8 @@ var ruleRevokeAssociatedSessionsType = awsapi.StringRule{Enum: []string{"LINKED"
 
 var ruleSESConfigurationSet = awsapi.StringRule{Min: 1, Max: 64, Pattern: awsapi.NewPattern(`^[a-zA-Z0-9_-]+$`, `^[a-zA-Z0-9_-]+$`)}
 
+var ruleSSOSessionMaxValidityMinutesType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 129600, HasMax: true}
+
 var ruleSchemaAttributesListType = awsapi.SizeRule{Min: 1, Max: 50}
 
 var ruleScopeListType = awsapi.SizeRule{Max: 50}
@@ -1850,6 +1956,8 @@ var ruleUserPoolMfaType = awsapi.StringRule{Enum: []string{"OFF", "ON", "OPTIONA
 var ruleUserPoolNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w\s+=,.@-]+`, `[\w\s+=,.@-]+`)}
 
 var ruleUserPoolTierType = awsapi.StringRule{Enum: []string{"LITE", "ESSENTIALS", "PLUS"}}
+
+var ruleUserSessionTrackingType = awsapi.StringRule{Enum: []string{"DISABLED", "ENABLED"}}
 
 var ruleUserVerificationType = awsapi.StringRule{Enum: []string{"required", "preferred"}}
 

@@ -134,6 +134,14 @@ func (x *AdminListGroupsForUserRequest) Decode(r *awsapi.Request) {
 func (x *AdminListGroupsForUserResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AdminListUserSessionsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminListUserSessionsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminRemoveUserFromGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -153,6 +161,14 @@ func (x *AdminRespondToAuthChallengeRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *AdminRespondToAuthChallengeResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *AdminRevokeUserSessionRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminRevokeUserSessionResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *AdminSetUserMFAPreferenceRequest) Decode(r *awsapi.Request) {
@@ -422,12 +438,30 @@ func (x *GetUserAuthFactorsRequest) BearerToken() string { return *x.AccessToken
 func (x *GetUserAuthFactorsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *GetUserPoolClientSessionConfigurationRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetUserPoolClientSessionConfigurationResponse) Encode(r *awsapi.Response) {
+	x.encodeJSON(&r.JSON)
+}
+
+// Decode reads the input from a request.
 func (x *GetUserPoolMfaConfigRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
 // Encode writes the output to a response.
 func (x *GetUserPoolMfaConfigResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *GetUserPoolSessionConfigurationRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetUserPoolSessionConfigurationResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *GlobalSignOutRequest) Decode(r *awsapi.Request) {
@@ -508,6 +542,17 @@ func (x *ListUserPoolsRequest) Decode(r *awsapi.Request) {
 func (x *ListUserPoolsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *ListUserSessionsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *ListUserSessionsRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *ListUserSessionsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *ListUsersRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -548,6 +593,17 @@ func (x *RevokeTokenRequest) Decode(r *awsapi.Request) {
 func (x *RevokeTokenResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *RevokeUserSessionRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *RevokeUserSessionRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *RevokeUserSessionResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *SetUserMFAPreferenceRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -559,12 +615,30 @@ func (x *SetUserMFAPreferenceRequest) BearerToken() string { return *x.AccessTok
 func (x *SetUserMFAPreferenceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *SetUserPoolClientSessionConfigurationRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *SetUserPoolClientSessionConfigurationResponse) Encode(r *awsapi.Response) {
+	x.encodeJSON(&r.JSON)
+}
+
+// Decode reads the input from a request.
 func (x *SetUserPoolMfaConfigRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
 // Encode writes the output to a response.
 func (x *SetUserPoolMfaConfigResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *SetUserPoolSessionConfigurationRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *SetUserPoolSessionConfigurationResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *SetUserSettingsRequest) Decode(r *awsapi.Request) {
@@ -1047,6 +1121,24 @@ func (x *AdminListGroupsForUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *AdminListUserSessionsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		case "NextToken":
+			x.NextToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *AdminRemoveUserFromGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1111,6 +1203,26 @@ func (x *AdminRespondToAuthChallengeRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			}
 		case "ClientMetadata":
 			x.ClientMetadata = decodeClientMetadataType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminRevokeUserSessionRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "Username":
+			x.Username = d.String()
+		case "SessionId":
+			x.SessionId = d.String()
+		case "RevokeAssociatedSessions":
+			x.RevokeAssociatedSessions = d.String()
 		default:
 			d.Skip()
 		}
@@ -1341,6 +1453,20 @@ func (x *ChangePasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.ProposedPassword = d.String()
 		case "AccessToken":
 			x.AccessToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *ClientSSOSessionConfigType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "MaxValidityMinutes":
+			x.MaxValidityMinutes = d.Int()
 		default:
 			d.Skip()
 		}
@@ -2137,7 +2263,37 @@ func (x *GetUserAuthFactorsRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *GetUserPoolClientSessionConfigurationRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ClientId":
+			x.ClientId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *GetUserPoolMfaConfigRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetUserPoolSessionConfigurationRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
 	}
@@ -2449,6 +2605,22 @@ func (x *ListUserPoolsRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *ListUserSessionsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "NextToken":
+			x.NextToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *ListUsersInGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2713,6 +2885,24 @@ func (x *RevokeTokenRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *RevokeUserSessionRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "SessionId":
+			x.SessionId = d.String()
+		case "RevokeAssociatedSessions":
+			x.RevokeAssociatedSessions = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *SMSMfaSettingsType) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2795,6 +2985,27 @@ func (x *SetUserMFAPreferenceRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *SetUserPoolClientSessionConfigurationRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ClientId":
+			x.ClientId = d.String()
+		case "SSOSession":
+			if !d.Null() {
+				x.SSOSession = new(ClientSSOSessionConfigType)
+				x.SSOSession.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *SetUserPoolMfaConfigRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2824,6 +3035,27 @@ func (x *SetUserPoolMfaConfigRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			if !d.Null() {
 				x.WebAuthnConfiguration = new(WebAuthnConfigurationType)
 				x.WebAuthnConfiguration.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *SetUserPoolSessionConfigurationRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "UserSessionTracking":
+			x.UserSessionTracking = d.String()
+		case "TokenSession":
+			if !d.Null() {
+				x.TokenSession = new(UserPoolTokenSessionConfigType)
+				x.TokenSession.decodeJSON(d)
 			}
 		default:
 			d.Skip()
@@ -3346,6 +3578,20 @@ func (x *UserPoolPolicyType) decodeJSON(d *awsapi.JSONDecoder) {
 				x.SignInPolicy = new(SignInPolicyType)
 				x.SignInPolicy.decodeJSON(d)
 			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *UserPoolTokenSessionConfigType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "MaxPerUser":
+			x.MaxPerUser = d.Int()
 		default:
 			d.Skip()
 		}
@@ -3968,6 +4214,16 @@ func (x *AdminListGroupsForUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *AdminListUserSessionsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Sessions != nil {
+		e.Key("Sessions")
+		encodeSessionsListType(e, x.Sessions)
+	}
+	e.String("NextToken", x.NextToken)
+	e.End()
+}
+
 func (x *AdminResetUserPasswordResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.End()
@@ -3989,6 +4245,11 @@ func (x *AdminRespondToAuthChallengeResponse) encodeJSON(e *awsapi.JSONEncoder) 
 		e.Key("AvailableChallenges")
 		encodeAvailableChallengeListType(e, x.AvailableChallenges)
 	}
+	e.End()
+}
+
+func (x *AdminRevokeUserSessionResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
 	e.End()
 }
 
@@ -4068,6 +4329,12 @@ func (x *AuthenticationResultType) encodeJSON(e *awsapi.JSONEncoder) {
 
 func (x *ChangePasswordResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *ClientSSOSessionConfigType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.Int("MaxValidityMinutes", x.MaxValidityMinutes)
 	e.End()
 }
 
@@ -4319,6 +4586,17 @@ func (x *GetUserAuthFactorsResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *GetUserPoolClientSessionConfigurationResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("ClientId", x.ClientId)
+	if x.SSOSession != nil {
+		e.Key("SSOSession")
+		x.SSOSession.encodeJSON(e)
+	}
+	e.End()
+}
+
 func (x *GetUserPoolMfaConfigResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.SmsMfaConfiguration != nil {
@@ -4337,6 +4615,17 @@ func (x *GetUserPoolMfaConfigResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.WebAuthnConfiguration != nil {
 		e.Key("WebAuthnConfiguration")
 		x.WebAuthnConfiguration.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *GetUserPoolSessionConfigurationResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("UserSessionTracking", x.UserSessionTracking)
+	if x.TokenSession != nil {
+		e.Key("TokenSession")
+		x.TokenSession.encodeJSON(e)
 	}
 	e.End()
 }
@@ -4517,6 +4806,16 @@ func (x *ListUserPoolsResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *ListUserSessionsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Sessions != nil {
+		e.Key("Sessions")
+		encodeSessionsListType(e, x.Sessions)
+	}
+	e.String("NextToken", x.NextToken)
+	e.End()
+}
+
 func (x *ListUsersInGroupResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.Users != nil {
@@ -4652,6 +4951,11 @@ func (x *RevokeTokenResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *RevokeUserSessionResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
 func (x *SchemaAttributeType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("Name", x.Name)
@@ -4670,8 +4974,44 @@ func (x *SchemaAttributeType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *SessionDescriptionType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("SessionId", x.SessionId)
+	e.String("SessionType", x.SessionType)
+	e.String("ClientId", x.ClientId)
+	e.Time("CreateDate", x.CreateDate)
+	e.Time("LastActiveDate", x.LastActiveDate)
+	e.String("DeviceType", x.DeviceType)
+	e.String("LastIPAddress", x.LastIPAddress)
+	if x.LastLocation != nil {
+		e.Key("LastLocation")
+		x.LastLocation.encodeJSON(e)
+	}
+	e.String("OriginSessionId", x.OriginSessionId)
+	e.Bool("IsCurrentSession", x.IsCurrentSession)
+	e.End()
+}
+
+func (x *SessionLocationType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("City", x.City)
+	e.String("Country", x.Country)
+	e.End()
+}
+
 func (x *SetUserMFAPreferenceResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *SetUserPoolClientSessionConfigurationResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("ClientId", x.ClientId)
+	if x.SSOSession != nil {
+		e.Key("SSOSession")
+		x.SSOSession.encodeJSON(e)
+	}
 	e.End()
 }
 
@@ -4693,6 +5033,17 @@ func (x *SetUserPoolMfaConfigResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.WebAuthnConfiguration != nil {
 		e.Key("WebAuthnConfiguration")
 		x.WebAuthnConfiguration.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *SetUserPoolSessionConfigurationResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("UserSessionTracking", x.UserSessionTracking)
+	if x.TokenSession != nil {
+		e.Key("TokenSession")
+		x.TokenSession.encodeJSON(e)
 	}
 	e.End()
 }
@@ -4942,6 +5293,12 @@ func (x *UserPoolPolicyType) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("SignInPolicy")
 		x.SignInPolicy.encodeJSON(e)
 	}
+	e.End()
+}
+
+func (x *UserPoolTokenSessionConfigType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.Int("MaxPerUser", x.MaxPerUser)
 	e.End()
 }
 
@@ -5326,6 +5683,15 @@ func encodeScopeListType(e *awsapi.JSONEncoder, list []string) {
 	for i := range list {
 		e.Next()
 		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeSessionsListType(e *awsapi.JSONEncoder, list []SessionDescriptionType) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
 	}
 	e.EndList()
 }
