@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"usher/internal/api/cognitoidp"
-	"usher/internal/srp"
 )
 
 // signInWithPassword is USER_PASSWORD_AUTH and ADMIN_USER_PASSWORD_AUTH: the password itself is sent.
@@ -23,7 +22,7 @@ func (a *signIn) signInWithPassword(ctx context.Context) (*outcome, error) {
 	return a.proceed(ctx)
 }
 
-// provePassword returns nil if password is that of the user called name. Every attempt costs one power of g, whoever the
+// provePassword returns nil if password is that of the user called name. Every attempt costs the same work, whoever the
 // user is.
 func (a *signIn) provePassword(ctx context.Context, name, password string) error {
 	leave, err := a.auth.attempts.enter(ctx, a.pool.ID+"/"+a.pool.key(name))
@@ -34,16 +33,18 @@ func (a *signIn) provePassword(ctx context.Context, name, password string) error
 	if err := a.identify(ctx, name); err != nil {
 		return err
 	}
-	salt, verifier, err := a.verifierOf(a.pool, a.user)
+	ok, err := a.isSignInPassword(a.pool, a.user, password)
 	if err != nil {
 		return err
 	}
-	ok := srp.CheckPassword(a.pool.name(), a.user.Username, password, salt, verifier) && a.user.hasPassword()
 	if err := a.resetRequired(ok); err != nil {
 		return err
 	}
 	if !ok {
 		return a.failed(ctx)
+	}
+	if err := a.restorePassword(ctx, a.pool, a.user, password); err != nil {
+		return err
 	}
 	return a.passed(ctx)
 }
@@ -57,10 +58,10 @@ func (a *signIn) resetRequired(proven bool) error {
 	return nil
 }
 
-// verifierOf returns the salt and the verifier of a user's password. A user without one, and one who does not exist, has a
+// verifierOf returns the salt and the verifier of a user's password for SRP. A user without one, and one who does not exist, has a
 // verifier that no password fits, so that the work is the same.
 func (s *Service) verifierOf(p *pool, u *user) (salt, verifier []byte, err error) {
-	if !u.hasPassword() {
+	if u.Verifier == nil {
 		fake := p.fake(u.Username)
 		return fake.Salt, fake.Verifier, nil
 	}

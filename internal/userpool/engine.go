@@ -9,6 +9,7 @@ type authState struct {
 	attempts *gate
 	used     *usedBlocks
 	verified *token.VerifiedCache // access tokens
+	hashing  *hashing
 }
 
 // verifiedTokens is how many access tokens are remembered as verified, about 1 KiB each.
@@ -19,5 +20,6 @@ func (s *Service) initAuth() {
 		attempts: &gate{names: map[string]*turn{}},
 		used:     newUsedBlocks(s.DB, s.DB.Shared()),
 		verified: token.NewVerifiedCache(verifiedTokens),
+		hashing:  newHashing(),
 	}
 }

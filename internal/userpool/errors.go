@@ -128,6 +128,25 @@ var (
 	errSessionCurrent    = cognitoidp.ErrInvalidParameter.Msg("The session of the access token cannot be revoked by it.")
 )
 
+// Import of users.
+var (
+	errImportRunning    = cognitoidp.ErrUserImportInProgress.Msg("An import job of the user pool is in progress.")
+	errImportOther      = cognitoidp.ErrPreconditionNotMet.Msg("Another import job of the user pool is in progress.")
+	errImportNoFile     = cognitoidp.ErrPreconditionNotMet.Msg("The CSV file of the import job has not been uploaded.")
+	errImportNoVerified = cognitoidp.ErrPreconditionNotMet.Msg("The user pool verifies no attribute, so that imported users could not set a password.")
+)
+
+func errImportJobNotFound(id string) *awsapi.Error {
+	return cognitoidp.ErrResourceNotFound.Msg("User import job %s does not exist.", id)
+}
+
+func errImportState(status string) *awsapi.Error {
+	return cognitoidp.ErrPreconditionNotMet.Msg("The import job is in the state %s.", status)
+}
+
+// errImportRow says why a row of a file is refused. It goes to the log.
+func errImportRow(why string) *awsapi.Error { return cognitoidp.ErrInvalidParameter.Msg("%s", why) }
+
 // Codes.
 var (
 	errCodeMismatch  = cognitoidp.ErrCodeMismatch.Msg("Invalid verification code provided, please try again.")
@@ -144,6 +163,7 @@ var (
 	errPasswordLower   = errPassword("Password must have lowercase characters")
 	errPasswordUpper   = errPassword("Password must have uppercase characters")
 	errPasswordSymbol  = errPassword("Password must have symbol characters")
+	errPasswordStorage = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
 	errPasswordUsed    = cognitoidp.ErrPasswordHistoryPolicyViolation.Msg("Password has previously been used")
 )
 

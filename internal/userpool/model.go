@@ -187,17 +187,19 @@ type userDoc struct {
 	Attributes map[string]string `json:"attributes"`        // without sub
 	Pending    map[string]string `json:"pending,omitempty"` // values of email and phone_number that wait for verification
 	History    []oldPassword     `json:"history,omitempty"` // newest first, without the current one
+	Hash       []byte            `json:"hash,omitempty"`    // slow hash of the password, sealed like the verifier; see passwordStorage
 	MFA        userMFA           `json:"mfa,omitzero"`
 }
 
 // oldPassword is a password that may not be used again.
 type oldPassword struct {
 	Salt, Verifier []byte // the verifier is sealed like the current one
+	Hash           []byte `json:",omitempty"`
 }
 
 func (u *user) attributes() map[string]string { return u.Doc.V.Attributes }
 
-func (u *user) hasPassword() bool { return u.Verifier != nil }
+func (u *user) hasPassword() bool { return u.Verifier != nil || u.Doc.V.Hash != nil }
 
 // verified reports whether the user's email or phone_number is verified.
 func (u *user) verified(attr string) bool { return u.Doc.V.Attributes[attr+"_verified"] == "true" }

@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"usher/internal/api/cognitoidp"
-	"usher/internal/srp"
 )
 
 // Characters that password policies tell apart ("Adding user pool password requirements").
@@ -74,6 +73,7 @@ func below(n int) int {
 // password is what is stored of a password.
 type password struct {
 	salt, verifier []byte // the verifier is sealed
+	hash           []byte // sealed
 	history        []oldPassword
 }
 
@@ -86,11 +86,11 @@ func (s *Service) newPassword(p *pool, u *user, plain string) (password, error) 
 	kept := int(deref(p.Settings.Policies.PasswordPolicy.PasswordHistorySize))
 	var history []oldPassword
 	if kept > 0 && u.hasPassword() {
-		history = append([]oldPassword{{u.Salt, u.Verifier}}, u.Doc.V.History...)
+		history = append([]oldPassword{u.current()}, u.Doc.V.History...)
 	}
 	history = history[:min(len(history), kept)]
 	for _, old := range history {
-		used, err := s.isPassword(p, u, old.Salt, old.Verifier, plain)
+		used, err := s.isPassword(p, u, old, plain)
 		if err != nil {
 			return password{}, err
 		}
@@ -98,13 +98,14 @@ func (s *Service) newPassword(p *pool, u *user, plain string) (password, error) 
 			return password{}, errPasswordUsed
 		}
 	}
-	salt, verifier := srp.NewVerifier(p.name(), u.Username, plain)
-	return password{salt, s.verifiers.Seal(verifier, verifierOwner(p.ID, u.Sub)), history}, nil
+	stored, err := s.storePassword(p, u, plain)
+	stored.history = history
+	return stored, err
 }
 
 // setPassword gives the user a password and forgets failed attempts at the old one. now is in microseconds.
 func (u *user) setPassword(w password, now int64) {
-	u.Salt, u.Verifier, u.Doc.V.History = w.salt, w.verifier, w.history
+	u.Salt, u.Verifier, u.Doc.V.Hash, u.Doc.V.History = w.salt, w.verifier, w.hash, w.history
 	u.PasswordSet, u.Failures, u.FailedAt = now, 0, 0
 }
 
@@ -114,15 +115,7 @@ func (s *Service) isUserPassword(p *pool, u *user, plain string) (bool, error) {
 	if !u.hasPassword() {
 		return false, nil
 	}
-	return s.isPassword(p, u, u.Salt, u.Verifier, plain)
-}
-
-func (s *Service) isPassword(p *pool, u *user, salt, sealed []byte, plain string) (bool, error) {
-	verifier, err := s.openVerifier(p.ID, u.Sub, sealed)
-	if err != nil {
-		return false, err
-	}
-	return srp.CheckPassword(p.name(), u.Username, plain, salt, verifier), nil
+	return s.isPassword(p, u, u.current(), plain)
 }
 
 // openVerifier returns an SRP verifier as package srp takes it.

@@ -70,5 +70,5 @@ func checkTags(tags map[string]string) error {
 			return errTagPrefix
 		}
 	}
-	return nil
+	return checkPasswordStorage(tags)
 }
