@@ -16,8 +16,8 @@ func loadKeys(cfg *Config) (*seal.Keyring, error) {
 	}
 	text, err := os.ReadFile(cfg.KeyFile)
 	if errors.Is(err, os.ErrNotExist) && cfg.KeyFile == filepath.Join(cfg.Data, "key") {
-		if _, err := os.Stat(filepath.Join(cfg.Data, "usher.db")); err == nil {
-			return nil, fmt.Errorf("%s is missing but the database is there: what is sealed cannot be opened with a new key; restore the file", cfg.KeyFile)
+		if _, err := os.Stat(cfg.CredentialsFile()); err == nil {
+			return nil, fmt.Errorf("%s is missing, and this is not the first start: what is sealed cannot be opened with a new key; restore the file", cfg.KeyFile)
 		}
 		text = []byte(seal.Generate())
 		err = writeNew(cfg.KeyFile, text)
