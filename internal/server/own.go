@@ -17,6 +17,7 @@ func (s *Server) ownPages() http.Handler {
 		w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /_usher/inbox", s.inboxPage)
+	mux.Handle("PUT /_usher/import/", s.users.ImportUpload())
 	return mux
 }
 

@@ -140,6 +140,9 @@ func (s *Service) DescribeUserPool(ctx context.Context, in *cognitoidp.DescribeU
 // UpdateUserPool replaces the settings of a pool: what is not in the request gets its default. The name and the tags stay
 // when they are not in it; tags because they grant access and have operations of their own.
 func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UpdateUserPoolResponse, error) {
+	if _, err := s.ownIdlePool(ctx, *in.UserPoolId); err != nil {
+		return nil, err
+	}
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
 		old := &p.Settings
 		if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
@@ -192,6 +195,9 @@ func (s *Service) updatePoolMFA(ctx context.Context, id string, change func(p *p
 
 // AddCustomAttributes adds attributes to the schema of a pool. They can never be changed or removed.
 func (s *Service) AddCustomAttributes(ctx context.Context, in *cognitoidp.AddCustomAttributesRequest) (*cognitoidp.AddCustomAttributesResponse, error) {
+	if _, err := s.ownIdlePool(ctx, *in.UserPoolId); err != nil {
+		return nil, err
+	}
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
 		settings := p.Settings
 		var err error
@@ -203,7 +209,7 @@ func (s *Service) AddCustomAttributes(ctx context.Context, in *cognitoidp.AddCus
 // DeleteUserPool deletes a pool, its clients and its keys at once. Its users are gone with it; Sweep removes their rows.
 func (s *Service) DeleteUserPool(ctx context.Context, in *cognitoidp.DeleteUserPoolRequest) error {
 	id := *in.UserPoolId
-	if _, err := s.ownPool(ctx, id); err != nil {
+	if _, err := s.ownIdlePool(ctx, id); err != nil {
 		return err
 	}
 	return s.DB.Tx(ctx, func(tx *db.Tx) error {

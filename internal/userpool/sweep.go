@@ -35,6 +35,8 @@ var remains = []struct{ table, key string }{
 	{"user_pool_resource_servers", "pool_id, identifier"},
 	{"user_pool_session_settings", "pool_id, client_id"},
 	{"user_sessions", "pool_id, sub, id"},
+	{"user_import_jobs", "pool_id, id"},
+	{"user_import_files", "pool_id, job_id, piece"},
 }
 
 // Sweep deletes what has expired, such as codes, revocations and used sessions, and what deleted pools left behind. The
@@ -46,6 +48,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 		}
 	}
 	if err := s.sweepKeys(ctx); err != nil {
+		return err
+	}
+	if err := s.sweepImports(ctx); err != nil {
 		return err
 	}
 	pools, err := db.All[string](ctx, s.DB, `SELECT pool_id FROM user_pool_remains ORDER BY pool_id LIMIT 100`)

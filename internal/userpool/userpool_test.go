@@ -67,8 +67,12 @@ func newTestServer(tb testing.TB, d *db.DB) *testServer {
 	api := &awsapi.Server{Services: []*awsapi.Service{ts.API()}, Authenticator: testAuthenticator{}, Authorizer: allowAll{}, Log: slog.New(&failOnError{tb: tb})}
 	discovery := ts.Discovery()
 	ts.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
+		switch r.Method {
+		case http.MethodGet:
 			discovery.ServeHTTP(w, r)
+			return
+		case http.MethodPut:
+			ts.ImportUpload().ServeHTTP(w, r)
 			return
 		}
 		if err := d.Refresh(r.Context()); err != nil {

@@ -167,6 +167,14 @@ const (
 	OAuthFlowTypeClientCredentials = "client_credentials"
 )
 
+// Values of PasswordHashingAlgorithmType.
+const (
+	PasswordHashingAlgorithmTypeBcrypt       = "BCRYPT"
+	PasswordHashingAlgorithmTypeScrypt       = "SCRYPT"
+	PasswordHashingAlgorithmTypeArgon2id     = "ARGON2ID"
+	PasswordHashingAlgorithmTypePbkdf2Sha256 = "PBKDF2_SHA256"
+)
+
 // Values of PreTokenGenerationLambdaVersionType.
 const (
 	PreTokenGenerationLambdaVersionTypeV10 = "V1_0"
@@ -216,6 +224,18 @@ const (
 	TimeUnitsTypeMinutes = "minutes"
 	TimeUnitsTypeHours   = "hours"
 	TimeUnitsTypeDays    = "days"
+)
+
+// Values of UserImportJobStatusType.
+const (
+	UserImportJobStatusTypeCreated    = "Created"
+	UserImportJobStatusTypePending    = "Pending"
+	UserImportJobStatusTypeInProgress = "InProgress"
+	UserImportJobStatusTypeStopping   = "Stopping"
+	UserImportJobStatusTypeExpired    = "Expired"
+	UserImportJobStatusTypeStopped    = "Stopped"
+	UserImportJobStatusTypeFailed     = "Failed"
+	UserImportJobStatusTypeSucceeded  = "Succeeded"
 )
 
 // Values of UserPoolMfaType.

@@ -56,6 +56,7 @@ type Service interface {
 	ConfirmSignUp(context.Context, *ConfirmSignUpRequest) (*ConfirmSignUpResponse, error)
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
 	CreateResourceServer(context.Context, *CreateResourceServerRequest) (*CreateResourceServerResponse, error)
+	CreateUserImportJob(context.Context, *CreateUserImportJobRequest) (*CreateUserImportJobResponse, error)
 	CreateUserPool(context.Context, *CreateUserPoolRequest) (*CreateUserPoolResponse, error)
 	CreateUserPoolClient(context.Context, *CreateUserPoolClientRequest) (*CreateUserPoolClientResponse, error)
 	DeleteGroup(context.Context, *DeleteGroupRequest) error
@@ -66,10 +67,12 @@ type Service interface {
 	DeleteUserPoolClient(context.Context, *DeleteUserPoolClientRequest) error
 	DeleteUserPoolClientSecret(context.Context, *DeleteUserPoolClientSecretRequest) (*DeleteUserPoolClientSecretResponse, error)
 	DescribeResourceServer(context.Context, *DescribeResourceServerRequest) (*DescribeResourceServerResponse, error)
+	DescribeUserImportJob(context.Context, *DescribeUserImportJobRequest) (*DescribeUserImportJobResponse, error)
 	DescribeUserPool(context.Context, *DescribeUserPoolRequest) (*DescribeUserPoolResponse, error)
 	DescribeUserPoolClient(context.Context, *DescribeUserPoolClientRequest) (*DescribeUserPoolClientResponse, error)
 	ForgetDevice(context.Context, *ForgetDeviceRequest) error
 	ForgotPassword(context.Context, *ForgotPasswordRequest) (*ForgotPasswordResponse, error)
+	GetCSVHeader(context.Context, *GetCSVHeaderRequest) (*GetCSVHeaderResponse, error)
 	GetDevice(context.Context, *GetDeviceRequest) (*GetDeviceResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
 	GetTokensFromRefreshToken(context.Context, *GetTokensFromRefreshTokenRequest) (*GetTokensFromRefreshTokenResponse, error)
@@ -85,6 +88,7 @@ type Service interface {
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	ListResourceServers(context.Context, *ListResourceServersRequest) (*ListResourceServersResponse, error)
 	ListTagsForResource(context.Context, *ListTagsForResourceRequest) (*ListTagsForResourceResponse, error)
+	ListUserImportJobs(context.Context, *ListUserImportJobsRequest) (*ListUserImportJobsResponse, error)
 	ListUserPoolClientSecrets(context.Context, *ListUserPoolClientSecretsRequest) (*ListUserPoolClientSecretsResponse, error)
 	ListUserPoolClients(context.Context, *ListUserPoolClientsRequest) (*ListUserPoolClientsResponse, error)
 	ListUserPools(context.Context, *ListUserPoolsRequest) (*ListUserPoolsResponse, error)
@@ -101,6 +105,8 @@ type Service interface {
 	SetUserPoolSessionConfiguration(context.Context, *SetUserPoolSessionConfigurationRequest) (*SetUserPoolSessionConfigurationResponse, error)
 	SetUserSettings(context.Context, *SetUserSettingsRequest) (*SetUserSettingsResponse, error)
 	SignUp(context.Context, *SignUpRequest) (*SignUpResponse, error)
+	StartUserImportJob(context.Context, *StartUserImportJobRequest) (*StartUserImportJobResponse, error)
+	StopUserImportJob(context.Context, *StopUserImportJobRequest) (*StopUserImportJobResponse, error)
 	TagResource(context.Context, *TagResourceRequest) (*TagResourceResponse, error)
 	UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error)
 	UpdateDeviceStatus(context.Context, *UpdateDeviceStatusRequest) (*UpdateDeviceStatusResponse, error)
@@ -151,6 +157,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ConfirmSignUp", "cognito-idp:ConfirmSignUp", awsapi.Open, s.ConfirmSignUp),
 		awsapi.Op("CreateGroup", "cognito-idp:CreateGroup", awsapi.Signed, s.CreateGroup),
 		awsapi.Op("CreateResourceServer", "cognito-idp:CreateResourceServer", awsapi.Signed, s.CreateResourceServer),
+		awsapi.Op("CreateUserImportJob", "cognito-idp:CreateUserImportJob", awsapi.Signed, s.CreateUserImportJob),
 		awsapi.Op("CreateUserPool", "cognito-idp:CreateUserPool", awsapi.Signed, s.CreateUserPool),
 		awsapi.Op("CreateUserPoolClient", "cognito-idp:CreateUserPoolClient", awsapi.Signed, s.CreateUserPoolClient),
 		awsapi.OpNoOutput("DeleteGroup", "cognito-idp:DeleteGroup", awsapi.Signed, s.DeleteGroup),
@@ -161,10 +168,12 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteUserPoolClient", "cognito-idp:DeleteUserPoolClient", awsapi.Signed, s.DeleteUserPoolClient),
 		awsapi.Op("DeleteUserPoolClientSecret", "cognito-idp:DeleteUserPoolClientSecret", awsapi.Signed, s.DeleteUserPoolClientSecret),
 		awsapi.Op("DescribeResourceServer", "cognito-idp:DescribeResourceServer", awsapi.Signed, s.DescribeResourceServer),
+		awsapi.Op("DescribeUserImportJob", "cognito-idp:DescribeUserImportJob", awsapi.Signed, s.DescribeUserImportJob),
 		awsapi.Op("DescribeUserPool", "cognito-idp:DescribeUserPool", awsapi.Signed, s.DescribeUserPool),
 		awsapi.Op("DescribeUserPoolClient", "cognito-idp:DescribeUserPoolClient", awsapi.Signed, s.DescribeUserPoolClient),
 		awsapi.OpNoOutput("ForgetDevice", "cognito-idp:ForgetDevice", awsapi.Open, s.ForgetDevice),
 		awsapi.Op("ForgotPassword", "cognito-idp:ForgotPassword", awsapi.Open, s.ForgotPassword),
+		awsapi.Op("GetCSVHeader", "cognito-idp:GetCSVHeader", awsapi.Signed, s.GetCSVHeader),
 		awsapi.Op("GetDevice", "cognito-idp:GetDevice", awsapi.Open, s.GetDevice),
 		awsapi.Op("GetGroup", "cognito-idp:GetGroup", awsapi.Signed, s.GetGroup),
 		awsapi.Op("GetTokensFromRefreshToken", "cognito-idp:GetTokensFromRefreshToken", awsapi.Open, s.GetTokensFromRefreshToken),
@@ -180,6 +189,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListGroups", "cognito-idp:ListGroups", awsapi.Signed, s.ListGroups),
 		awsapi.Op("ListResourceServers", "cognito-idp:ListResourceServers", awsapi.Signed, s.ListResourceServers),
 		awsapi.Op("ListTagsForResource", "cognito-idp:ListTagsForResource", awsapi.Signed, s.ListTagsForResource),
+		awsapi.Op("ListUserImportJobs", "cognito-idp:ListUserImportJobs", awsapi.Signed, s.ListUserImportJobs),
 		awsapi.Op("ListUserPoolClientSecrets", "cognito-idp:ListUserPoolClientSecrets", awsapi.Signed, s.ListUserPoolClientSecrets),
 		awsapi.Op("ListUserPoolClients", "cognito-idp:ListUserPoolClients", awsapi.Signed, s.ListUserPoolClients),
 		awsapi.Op("ListUserPools", "cognito-idp:ListUserPools", awsapi.Signed, s.ListUserPools),
@@ -196,6 +206,8 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("SetUserPoolSessionConfiguration", "cognito-idp:SetUserPoolSessionConfiguration", awsapi.Signed, s.SetUserPoolSessionConfiguration),
 		awsapi.Op("SetUserSettings", "cognito-idp:SetUserSettings", awsapi.Bearer, s.SetUserSettings),
 		awsapi.Op("SignUp", "cognito-idp:SignUp", awsapi.Open, s.SignUp),
+		awsapi.Op("StartUserImportJob", "cognito-idp:StartUserImportJob", awsapi.Signed, s.StartUserImportJob),
+		awsapi.Op("StopUserImportJob", "cognito-idp:StopUserImportJob", awsapi.Signed, s.StopUserImportJob),
 		awsapi.Op("TagResource", "cognito-idp:TagResource", awsapi.Signed, s.TagResource),
 		awsapi.Op("UntagResource", "cognito-idp:UntagResource", awsapi.Signed, s.UntagResource),
 		awsapi.Op("UpdateDeviceStatus", "cognito-idp:UpdateDeviceStatus", awsapi.Bearer, s.UpdateDeviceStatus),

@@ -524,6 +524,19 @@ type CreateResourceServerResponse struct {
 	ResourceServer *ResourceServerType `json:"ResourceServer,omitzero"`
 }
 
+// CreateUserImportJobRequest is the shape CreateUserImportJobRequest.
+type CreateUserImportJobRequest struct {
+	JobName                  *string `json:"JobName,omitzero"`               // required
+	UserPoolId               *string `json:"UserPoolId,omitzero"`            // required
+	CloudWatchLogsRoleArn    *string `json:"CloudWatchLogsRoleArn,omitzero"` // required
+	PasswordHashingAlgorithm *string `json:"PasswordHashingAlgorithm,omitzero"`
+}
+
+// CreateUserImportJobResponse is the shape CreateUserImportJobResponse.
+type CreateUserImportJobResponse struct {
+	UserImportJob *UserImportJobType `json:"UserImportJob,omitzero"`
+}
+
 // CreateUserPoolClientRequest is the shape CreateUserPoolClientRequest.
 type CreateUserPoolClientRequest struct {
 	UserPoolId                               *string                     `json:"UserPoolId,omitzero"` // required
@@ -675,6 +688,17 @@ type DescribeResourceServerResponse struct {
 	ResourceServer *ResourceServerType `json:"ResourceServer,omitzero"`
 }
 
+// DescribeUserImportJobRequest is the shape DescribeUserImportJobRequest.
+type DescribeUserImportJobRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	JobId      *string `json:"JobId,omitzero"`      // required
+}
+
+// DescribeUserImportJobResponse is the shape DescribeUserImportJobResponse.
+type DescribeUserImportJobResponse struct {
+	UserImportJob *UserImportJobType `json:"UserImportJob,omitzero"`
+}
+
 // DescribeUserPoolClientRequest is the shape DescribeUserPoolClientRequest.
 type DescribeUserPoolClientRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
@@ -768,6 +792,17 @@ type ForgotPasswordRequest struct {
 // ForgotPasswordResponse is the shape ForgotPasswordResponse.
 type ForgotPasswordResponse struct {
 	CodeDeliveryDetails *CodeDeliveryDetailsType `json:"CodeDeliveryDetails,omitzero"`
+}
+
+// GetCSVHeaderRequest is the shape GetCSVHeaderRequest.
+type GetCSVHeaderRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+}
+
+// GetCSVHeaderResponse is the shape GetCSVHeaderResponse.
+type GetCSVHeaderResponse struct {
+	UserPoolId *string  `json:"UserPoolId,omitzero"`
+	CSVHeader  []string `json:"CSVHeader,omitzero"`
 }
 
 // GetDeviceRequest is the shape GetDeviceRequest.
@@ -1013,6 +1048,19 @@ type ListTagsForResourceRequest struct {
 // ListTagsForResourceResponse is the shape ListTagsForResourceResponse.
 type ListTagsForResourceResponse struct {
 	Tags map[string]string `json:"Tags,omitzero"`
+}
+
+// ListUserImportJobsRequest is the shape ListUserImportJobsRequest.
+type ListUserImportJobsRequest struct {
+	UserPoolId      *string `json:"UserPoolId,omitzero"` // required
+	MaxResults      *int32  `json:"MaxResults,omitzero"` // required
+	PaginationToken *string `json:"PaginationToken,omitzero"`
+}
+
+// ListUserImportJobsResponse is the shape ListUserImportJobsResponse.
+type ListUserImportJobsResponse struct {
+	UserImportJobs  []UserImportJobType `json:"UserImportJobs,omitzero"`
+	PaginationToken *string             `json:"PaginationToken,omitzero"`
 }
 
 // ListUserPoolClientSecretsRequest is the shape ListUserPoolClientSecretsRequest.
@@ -1380,6 +1428,28 @@ type SoftwareTokenMfaSettingsType struct {
 	PreferredMfa *bool `json:"PreferredMfa,omitzero"`
 }
 
+// StartUserImportJobRequest is the shape StartUserImportJobRequest.
+type StartUserImportJobRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	JobId      *string `json:"JobId,omitzero"`      // required
+}
+
+// StartUserImportJobResponse is the shape StartUserImportJobResponse.
+type StartUserImportJobResponse struct {
+	UserImportJob *UserImportJobType `json:"UserImportJob,omitzero"`
+}
+
+// StopUserImportJobRequest is the shape StopUserImportJobRequest.
+type StopUserImportJobRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	JobId      *string `json:"JobId,omitzero"`      // required
+}
+
+// StopUserImportJobResponse is the shape StopUserImportJobResponse.
+type StopUserImportJobResponse struct {
+	UserImportJob *UserImportJobType `json:"UserImportJob,omitzero"`
+}
+
 // StringAttributeConstraintsType is the shape StringAttributeConstraintsType.
 type StringAttributeConstraintsType struct {
 	MinLength *string `json:"MinLength,omitzero"`
@@ -1537,6 +1607,24 @@ type UserAttributeUpdateSettingsType struct {
 type UserContextDataType struct {
 	IpAddress   *string `json:"IpAddress,omitzero"`
 	EncodedData *string `json:"EncodedData,omitzero"`
+}
+
+// UserImportJobType is the shape UserImportJobType.
+type UserImportJobType struct {
+	JobName                  *string    `json:"JobName,omitzero"`
+	JobId                    *string    `json:"JobId,omitzero"`
+	UserPoolId               *string    `json:"UserPoolId,omitzero"`
+	PreSignedUrl             *string    `json:"PreSignedUrl,omitzero"`
+	CreationDate             *time.Time `json:"CreationDate,omitzero"`
+	StartDate                *time.Time `json:"StartDate,omitzero"`
+	CompletionDate           *time.Time `json:"CompletionDate,omitzero"`
+	Status                   *string    `json:"Status,omitzero"`
+	CloudWatchLogsRoleArn    *string    `json:"CloudWatchLogsRoleArn,omitzero"`
+	ImportedUsers            *int64     `json:"ImportedUsers,omitzero"`
+	SkippedUsers             *int64     `json:"SkippedUsers,omitzero"`
+	FailedUsers              *int64     `json:"FailedUsers,omitzero"`
+	CompletionMessage        *string    `json:"CompletionMessage,omitzero"`
+	PasswordHashingAlgorithm *string    `json:"PasswordHashingAlgorithm,omitzero"`
 }
 
 // UserPoolAddOnsType is the shape UserPoolAddOnsType.

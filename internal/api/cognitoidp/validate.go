@@ -112,6 +112,9 @@ func (x *CreateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *CreateResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateUserImportJobRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateUserPoolClientRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -142,6 +145,9 @@ func (x *DeleteUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *DescribeResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DescribeUserImportJobRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *DescribeUserPoolClientRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -152,6 +158,9 @@ func (x *ForgetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ForgotPasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetCSVHeaderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -197,6 +206,9 @@ func (x *ListResourceServersRequest) Validate(v *awsapi.Validator) { x.validate(
 
 // Validate checks the constraints of the model.
 func (x *ListTagsForResourceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListUserImportJobsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListUserPoolClientSecretsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -245,6 +257,12 @@ func (x *SetUserSettingsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *SignUpRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *StartUserImportJobRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *StopUserImportJobRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *TagResourceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -726,6 +744,16 @@ func (x *CreateResourceServerRequest) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *CreateUserImportJobRequest) validate(v *awsapi.Validator) {
+	v.Required("JobName", x.JobName != nil, false)
+	v.String("JobName", x.JobName, &ruleUserImportJobNameType)
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("CloudWatchLogsRoleArn", x.CloudWatchLogsRoleArn != nil, false)
+	v.String("CloudWatchLogsRoleArn", x.CloudWatchLogsRoleArn, &ruleArnType)
+	v.String("PasswordHashingAlgorithm", x.PasswordHashingAlgorithm, &rulePasswordHashingAlgorithmType)
+}
+
 func (x *CreateUserPoolClientRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -952,6 +980,13 @@ func (x *DescribeResourceServerRequest) validate(v *awsapi.Validator) {
 	v.String("Identifier", x.Identifier, &ruleResourceServerIdentifierType)
 }
 
+func (x *DescribeUserImportJobRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("JobId", x.JobId != nil, false)
+	v.String("JobId", x.JobId, &ruleUserImportJobIdType)
+}
+
 func (x *DescribeUserPoolClientRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -1016,6 +1051,11 @@ func (x *ForgotPasswordRequest) validate(v *awsapi.Validator) {
 		v.Leave()
 	}
 	v.Values("ClientMetadata", x.ClientMetadata, &ruleStringType, &ruleStringType, false)
+}
+
+func (x *GetCSVHeaderRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
 
 func (x *GetDeviceRequest) validate(v *awsapi.Validator) {
@@ -1180,6 +1220,14 @@ func (x *ListResourceServersRequest) validate(v *awsapi.Validator) {
 func (x *ListTagsForResourceRequest) validate(v *awsapi.Validator) {
 	v.Required("ResourceArn", x.ResourceArn != nil, false)
 	v.String("ResourceArn", x.ResourceArn, &ruleArnType)
+}
+
+func (x *ListUserImportJobsRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("MaxResults", x.MaxResults != nil, false)
+	v.Int("MaxResults", x.MaxResults, &rulePoolQueryLimitType)
+	v.String("PaginationToken", x.PaginationToken, &rulePaginationKeyType)
 }
 
 func (x *ListUserPoolClientSecretsRequest) validate(v *awsapi.Validator) {
@@ -1465,6 +1513,20 @@ func (x *SmsMfaConfigType) validate(v *awsapi.Validator) {
 		x.SmsConfiguration.validate(v)
 		v.Leave()
 	}
+}
+
+func (x *StartUserImportJobRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("JobId", x.JobId != nil, false)
+	v.String("JobId", x.JobId, &ruleUserImportJobIdType)
+}
+
+func (x *StopUserImportJobRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("JobId", x.JobId != nil, false)
+	v.String("JobId", x.JobId, &ruleUserImportJobIdType)
 }
 
 func (x *StringAttributeConstraintsType) validate(v *awsapi.Validator) {
@@ -1863,6 +1925,8 @@ var rulePaginationKey = awsapi.StringRule{Min: 1, Max: 131072, Pattern: awsapi.N
 
 var rulePaginationKeyType = awsapi.StringRule{Min: 1, Pattern: awsapi.NewPattern(`[\S]+`, `[\S]+`)}
 
+var rulePasswordHashingAlgorithmType = awsapi.StringRule{Enum: []string{"BCRYPT", "SCRYPT", "ARGON2ID", "PBKDF2_SHA256"}}
+
 var rulePasswordHistorySizeType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 24, HasMax: true}
 
 var rulePasswordPolicyMinLengthType = awsapi.NumberRule{Min: 6, HasMin: true, Max: 99, HasMax: true}
@@ -1948,6 +2012,10 @@ var ruleTimeUnitsType = awsapi.StringRule{Enum: []string{"seconds", "minutes", "
 var ruleTokenModelType = awsapi.StringRule{Pattern: awsapi.NewPattern(`[A-Za-z0-9-_=.]+`, `[A-Za-z0-9-_=.]+`), Sensitive: true}
 
 var ruleUserFilterType = awsapi.StringRule{Max: 256}
+
+var ruleUserImportJobIdType = awsapi.StringRule{Min: 1, Max: 55, Pattern: awsapi.NewPattern(`import-[0-9a-zA-Z-]+`, `import-[0-9a-zA-Z-]+`)}
+
+var ruleUserImportJobNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w\s+=,.@-]+`, `[\w\s+=,.@-]+`)}
 
 var ruleUserPoolIdType = awsapi.StringRule{Min: 1, Max: 55, Pattern: awsapi.NewPattern(`[\w-]+_[0-9a-zA-Z]+`, `[\w-]+_[0-9a-zA-Z]+`)}
 

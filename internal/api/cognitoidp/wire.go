@@ -281,6 +281,14 @@ func (x *CreateResourceServerRequest) Decode(r *awsapi.Request) {
 func (x *CreateResourceServerResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *CreateUserImportJobRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *CreateUserImportJobResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *CreateUserPoolRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -352,6 +360,14 @@ func (x *DescribeResourceServerRequest) Decode(r *awsapi.Request) {
 func (x *DescribeResourceServerResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *DescribeUserImportJobRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *DescribeUserImportJobResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *DescribeUserPoolRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -379,6 +395,14 @@ func (x *ForgotPasswordRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ForgotPasswordResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *GetCSVHeaderRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetCSVHeaderResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *GetDeviceRequest) Decode(r *awsapi.Request) {
@@ -516,6 +540,14 @@ func (x *ListTagsForResourceRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ListTagsForResourceResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *ListUserImportJobsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *ListUserImportJobsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *ListUserPoolClientSecretsRequest) Decode(r *awsapi.Request) {
@@ -658,6 +690,22 @@ func (x *SignUpRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *SignUpResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *StartUserImportJobRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *StartUserImportJobResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *StopUserImportJobRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *StopUserImportJobResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *TagResourceRequest) Decode(r *awsapi.Request) {
@@ -1630,6 +1678,26 @@ func (x *CreateResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *CreateUserImportJobRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "JobName":
+			x.JobName = d.String()
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "CloudWatchLogsRoleArn":
+			x.CloudWatchLogsRoleArn = d.String()
+		case "PasswordHashingAlgorithm":
+			x.PasswordHashingAlgorithm = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *CreateUserPoolClientRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1989,6 +2057,22 @@ func (x *DescribeResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *DescribeUserImportJobRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "JobId":
+			x.JobId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *DescribeUserPoolClientRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2171,6 +2255,20 @@ func (x *ForgotPasswordRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			}
 		case "ClientMetadata":
 			x.ClientMetadata = decodeClientMetadataType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetCSVHeaderRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
 		default:
 			d.Skip()
 		}
@@ -2545,6 +2643,24 @@ func (x *ListTagsForResourceRequest) decodeJSON(d *awsapi.JSONDecoder) {
 		switch string(d.Name()) {
 		case "ResourceArn":
 			x.ResourceArn = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *ListUserImportJobsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "MaxResults":
+			x.MaxResults = d.Int()
+		case "PaginationToken":
+			x.PaginationToken = d.String()
 		default:
 			d.Skip()
 		}
@@ -3195,6 +3311,38 @@ func (x *SoftwareTokenMfaSettingsType) decodeJSON(d *awsapi.JSONDecoder) {
 			x.Enabled = d.Bool()
 		case "PreferredMfa":
 			x.PreferredMfa = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *StartUserImportJobRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "JobId":
+			x.JobId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *StopUserImportJobRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "JobId":
+			x.JobId = d.String()
 		default:
 			d.Skip()
 		}
@@ -4389,6 +4537,15 @@ func (x *CreateResourceServerResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *CreateUserImportJobResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.UserImportJob != nil {
+		e.Key("UserImportJob")
+		x.UserImportJob.encodeJSON(e)
+	}
+	e.End()
+}
+
 func (x *CreateUserPoolClientResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.UserPoolClient != nil {
@@ -4455,6 +4612,15 @@ func (x *DescribeResourceServerResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.ResourceServer != nil {
 		e.Key("ResourceServer")
 		x.ResourceServer.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *DescribeUserImportJobResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.UserImportJob != nil {
+		e.Key("UserImportJob")
+		x.UserImportJob.encodeJSON(e)
 	}
 	e.End()
 }
@@ -4531,6 +4697,16 @@ func (x *ForgotPasswordResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.CodeDeliveryDetails != nil {
 		e.Key("CodeDeliveryDetails")
 		x.CodeDeliveryDetails.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *GetCSVHeaderResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	if x.CSVHeader != nil {
+		e.Key("CSVHeader")
+		encodeListOfStringTypes(e, x.CSVHeader)
 	}
 	e.End()
 }
@@ -4773,6 +4949,16 @@ func (x *ListTagsForResourceResponse) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("Tags")
 		encodeUserPoolTagsType(e, x.Tags)
 	}
+	e.End()
+}
+
+func (x *ListUserImportJobsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.UserImportJobs != nil {
+		e.Key("UserImportJobs")
+		encodeUserImportJobsListType(e, x.UserImportJobs)
+	}
+	e.String("PaginationToken", x.PaginationToken)
 	e.End()
 }
 
@@ -5102,6 +5288,24 @@ func (x *SoftwareTokenMfaConfigType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *StartUserImportJobResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.UserImportJob != nil {
+		e.Key("UserImportJob")
+		x.UserImportJob.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *StopUserImportJobResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.UserImportJob != nil {
+		e.Key("UserImportJob")
+		x.UserImportJob.encodeJSON(e)
+	}
+	e.End()
+}
+
 func (x *StringAttributeConstraintsType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("MinLength", x.MinLength)
@@ -5179,6 +5383,25 @@ func (x *UserAttributeUpdateSettingsType) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("AttributesRequireVerificationBeforeUpdate")
 		encodeAttributesRequireVerificationBeforeUpdateType(e, x.AttributesRequireVerificationBeforeUpdate)
 	}
+	e.End()
+}
+
+func (x *UserImportJobType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("JobName", x.JobName)
+	e.String("JobId", x.JobId)
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("PreSignedUrl", x.PreSignedUrl)
+	e.Time("CreationDate", x.CreationDate)
+	e.Time("StartDate", x.StartDate)
+	e.Time("CompletionDate", x.CompletionDate)
+	e.String("Status", x.Status)
+	e.String("CloudWatchLogsRoleArn", x.CloudWatchLogsRoleArn)
+	e.Long("ImportedUsers", x.ImportedUsers)
+	e.Long("SkippedUsers", x.SkippedUsers)
+	e.Long("FailedUsers", x.FailedUsers)
+	e.String("CompletionMessage", x.CompletionMessage)
+	e.String("PasswordHashingAlgorithm", x.PasswordHashingAlgorithm)
 	e.End()
 }
 
@@ -5606,6 +5829,15 @@ func encodeGroupListType(e *awsapi.JSONEncoder, list []GroupType) {
 	e.EndList()
 }
 
+func encodeListOfStringTypes(e *awsapi.JSONEncoder, list []string) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
 func encodeLogoutURLsListType(e *awsapi.JSONEncoder, list []string) {
 	e.BeginList()
 	for i := range list {
@@ -5701,6 +5933,15 @@ func encodeSupportedIdentityProvidersListType(e *awsapi.JSONEncoder, list []stri
 	for i := range list {
 		e.Next()
 		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeUserImportJobsListType(e *awsapi.JSONEncoder, list []UserImportJobType) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
 	}
 	e.EndList()
 }
