@@ -42,6 +42,9 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(string(readme), "`--"+name+"`") {
 			t.Errorf("README.md does not tell of --%s", name)
 		}
+		if _, rest, _ := strings.Cut(out.String(), "  -"+name+" "); strings.HasPrefix(rest, "usher ") {
+			t.Errorf("usher --help takes a command for the value of --%s", name)
+		}
 	}
 }
 

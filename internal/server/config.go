@@ -144,7 +144,7 @@ func SettingNames() []string {
 // Flags registers every setting on fs; Load reads what was set.
 func (c *Config) Flags(fs *flag.FlagSet) {
 	for _, s := range c.settings() {
-		usage := s.usage + " [" + s.env + "]"
+		usage := strings.ReplaceAll(s.usage, "`", "'") + " [" + s.env + "]" // package flag takes a quoted word for the name of the value
 		if s.flag != nil {
 			fs.BoolVar(s.flag, s.name, false, usage)
 		} else {
@@ -331,10 +331,15 @@ func (c *Config) ClientEnv() []string {
 	}
 }
 
-// publicURL is PublicURL or the address that is listened on.
+// publicURL is PublicURL or the address that is listened on; of a listener on every address, the one of this machine.
 func (c *Config) publicURL(listen string) string {
 	if c.PublicURL != "" {
 		return c.PublicURL
+	}
+	if host, port, err := net.SplitHostPort(listen); err == nil {
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			listen = net.JoinHostPort("127.0.0.1", port)
+		}
 	}
 	return "http://" + listen
 }

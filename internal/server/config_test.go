@@ -42,6 +42,22 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestEndpoint(t *testing.T) {
+	for _, c := range []struct{ flags, want string }{
+		{"", "http://127.0.0.1:8080"},
+		{"--listen [::1]:80", "http://[::1]:80"},
+		{"--listen :81", "http://127.0.0.1:81"},
+		{"--listen 0.0.0.0:81", "http://127.0.0.1:81"},
+		{"--listen [::]:81", "http://127.0.0.1:81"},
+		{"--listen 192.0.2.1:81", "http://192.0.2.1:81"},
+		{"--listen :81 --public-url https://id.example.org/", "https://id.example.org"},
+	} {
+		if got, err := load(t, strings.Fields(c.flags), nil, ""); err != nil || got.Endpoint() != c.want {
+			t.Errorf("%q: got %s %v, want %s", c.flags, got.Endpoint(), err, c.want)
+		}
+	}
+}
+
 func TestRefusedSettings(t *testing.T) {
 	for _, c := range []struct{ name, want, flags, file string }{
 		{"unknown key", `unknown setting "listn"`, "", "listn = 127.0.0.1:1"},
