@@ -190,8 +190,9 @@ func help(in *invocation) {
 	fs.PrintDefaults()
 }
 
-// env prints what a shell must export; `eval "$(usher env)"`.
+// env prints what a shell must export, and what it must forget since it would come first; `eval "$(usher env)"`.
 func env(cfg server.Config, out io.Writer) error {
+	fmt.Fprintln(out, "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN")
 	for _, line := range cfg.ClientEnv() {
 		name, value, _ := strings.Cut(line, "=")
 		fmt.Fprintf(out, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))

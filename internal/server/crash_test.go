@@ -190,14 +190,23 @@ func attribute(list []types.AttributeType, name string) string {
 	return ""
 }
 
-// TestSecondServerIsRefused starts twice on one data folder.
+// TestSecondServerIsRefused starts twice on one data folder. The first is not harmed, whatever the database.
 func TestSecondServerIsRefused(t *testing.T) {
-	p := serve(t, t.TempDir(), freeAddress(t), "")
+	t.Run("sqlite", func(t *testing.T) { second(t, "") })
+	t.Run("postgres", func(t *testing.T) { second(t, dbtest.Postgres(t)) })
+}
+
+func second(t *testing.T, database string) {
+	p := serve(t, t.TempDir(), freeAddress(t), database)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "usher"), "serve", "--listen", freeAddress(t), "--data", p.data).CombinedOutput()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "usher"), append([]string{"serve", "--listen", freeAddress(t)}, p.cmd.Args[4:]...)...)
+	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "in use") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "in use by another") {
 		t.Fatalf("second server: %v: %s", err, out)
+	}
+	if out := usher(t, p, "demo"); !strings.Contains(out, "All of it is still there") {
+		t.Errorf("the first server: %s", out)
 	}
 }

@@ -32,8 +32,8 @@ var inboxTemplate = template.Must(template.New("inbox").Parse(`<!doctype html>
 `))
 
 // inboxPage shows the kept messages, which hold codes, to a person on this machine: only where nobody else can reach the
-// listener, only from a loopback address under a loopback name (a foreign name would be DNS rebinding), and not to a page
-// of another site.
+// listener, also not through a proxy, only from a loopback address under a loopback name (a foreign name would be DNS
+// rebinding), and not to a page of another site.
 func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
@@ -41,7 +41,11 @@ func (s *Server) inboxPage(w http.ResponseWriter, r *http.Request) {
 	}
 	peer, _, _ := net.SplitHostPort(r.RemoteAddr)
 	site := r.Header.Get("Sec-Fetch-Site")
-	if !s.cfg.loopback() || !isLoopbackHost(host) || !isLoopbackHost(peer) || (site != "" && site != "none" && site != "same-origin") {
+	proxied := false
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		proxied = proxied || r.Header.Get(name) != ""
+	}
+	if !s.private() || proxied || !isLoopbackHost(host) || !isLoopbackHost(peer) || (site != "" && site != "none" && site != "same-origin") {
 		http.NotFound(w, r)
 		return
 	}

@@ -45,6 +45,13 @@ func TestServe(t *testing.T) {
 
 	if out := usher(t, p, "env"); !strings.Contains(out, "export AWS_ENDPOINT_URL='"+p.endpoint+"'\n") {
 		t.Errorf("env: %s", out)
+	} else {
+		// Credentials that the shell had before do not come first.
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", out+`echo "$AWS_PROFILE$AWS_ACCESS_KEY_ID$AWS_SESSION_TOKEN"`)
+		cmd.Env = append(os.Environ(), "AWS_PROFILE=work", "AWS_ACCESS_KEY_ID=AKIAOTHER", "AWS_SESSION_TOKEN=x")
+		if left, err := cmd.Output(); err != nil || string(left) != "\n" {
+			t.Errorf("env leaves other credentials: %q %v", left, err)
+		}
 	}
 	if out := usher(t, p, "demo"); !strings.Contains(out, "16. Elsewhere she is refused.") || !strings.Contains(out, "AccessDenied: User: arn:aws:sts::") {
 		t.Errorf("demo: %s", out)
@@ -129,14 +136,15 @@ func TestInboxPage(t *testing.T) {
 	p := serve(t, t.TempDir(), freeAddress(t), "")
 	usher(t, p, "demo")
 	for _, c := range []struct {
-		name, host, site string
-		status           int
+		name, host, site, proxy string
+		status                  int
 	}{
-		{"a person", "", "", 200},
-		{"typed into a browser", "", "none", 200},
-		{"by its name", "localhost", "", 200},
-		{"another site's page", "", "cross-site", 404},
-		{"a rebound name", "evil.example", "", 404},
+		{"a person", "", "", "", 200},
+		{"typed into a browser", "", "none", "", 200},
+		{"by its name", "localhost", "", "", 200},
+		{"another site's page", "", "cross-site", "", 404},
+		{"a rebound name", "evil.example", "", "", 404},
+		{"through a proxy", "", "none", "203.0.113.7", 404},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", p.endpoint+"/_usher/inbox", nil)
 		if err != nil {
@@ -145,6 +153,9 @@ func TestInboxPage(t *testing.T) {
 		req.Host = c.host
 		if c.site != "" {
 			req.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		if c.proxy != "" {
+			req.Header.Set("X-Forwarded-For", c.proxy)
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {

@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"usher/internal/access"
@@ -368,6 +370,11 @@ const (
 
 // Run serves until ctx ends, then lets what is under way finish. It says on out where things are.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) error {
+	lock, err := lockData(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return err
@@ -402,19 +409,45 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) error
 	return errors.Join(err, public.Shutdown(stop), control.Shutdown(stop))
 }
 
+// lockData keeps a second server away from a data folder: two would share one object store and one control socket. The
+// kernel releases the lock when the process ends, however it ends.
+func lockData(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("the data folder %s is in use by another usher: %w", dir, err)
+	}
+	return f, nil
+}
+
+// private reports whether only persons on this machine speak to the server: it listens on loopback and is not known
+// elsewhere through a proxy.
+func (s *Server) private() bool {
+	u, err := url.Parse(s.publicURL)
+	return err == nil && s.cfg.loopback() && isLoopbackHost(u.Hostname())
+}
+
 // greet says where the server is, where the credentials are, and what is relaxed.
 func (s *Server) greet(out io.Writer) {
 	fmt.Fprintf(out, "usher %s\n  endpoint     %s\n  region       %s\n  data         %s\n  credentials  %s (IAM user admin)\n",
 		Version, s.publicURL, s.cfg.Region, s.cfg.Data, s.cfg.CredentialsFile())
 	if s.cfg.loopback() {
 		fmt.Fprintf(out, "  relaxed, because only this machine can reach the listener: http:// issuers on loopback addresses are accepted as OIDC providers\n")
+	} else if s.cfg.PublicURL == "" {
+		fmt.Fprintf(out, "  plain HTTP on the network: for clients elsewhere put TLS in front and name its address with --public-url\n")
 	}
 	if s.cfg.OutboundPrivate {
 		fmt.Fprintf(out, "  relaxed by --outbound-private: keys of OIDC issuers are fetched from private addresses too\n")
 	}
 	if s.cfg.SMTP == "" {
 		where := "`usher inbox`"
-		if s.cfg.loopback() {
+		if s.private() {
 			where += " or " + s.publicURL + "/_usher/inbox"
 		}
 		fmt.Fprintf(out, "  no mail server: codes and invitations are kept for %s\n", where)
