@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -622,19 +623,28 @@ func TestUploads(t *testing.T) {
 	l := newLive(t)
 	ctx := t.Context()
 	l.createBucket(t, "box")
+	encodings := map[string]int{}
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			encodings[r.Header.Get("X-Amz-Content-Sha256")]++
+		}
+		l.Gateway.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	overTLS := s3.New(l.s3.Options(), func(o *s3.Options) { o.BaseEndpoint, o.HTTPClient = &srv.URL, srv.Client() }) // SDKs send trailers over TLS alone
 	for _, size := range []int{0, 1, 1000, bufferSize, bufferSize + 1, 3*chunk - 1, 3 * chunk, 20 << 20} {
 		body := randomBytes(size)
 		for _, alg := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c, types.ChecksumAlgorithmCrc64nvme, types.ChecksumAlgorithmSha1, types.ChecksumAlgorithmSha256} {
 			for _, stream := range []bool{false, true} { // a stream that cannot be read twice is sent with a trailer
 				in := &s3.PutObjectInput{Bucket: aws.String("box"), Key: aws.String("k"), Body: bytes.NewReader(body), ChecksumAlgorithm: alg}
-				var opts []func(*s3.Options)
+				client := l.s3
 				if stream {
 					if size == 20<<20 && alg != "" {
 						continue
 					}
-					opts = append(opts, func(o *s3.Options) { o.BaseEndpoint = aws.String(l.url) })
+					in.Body, in.ContentLength, client = struct{ io.Reader }{in.Body}, aws.Int64(int64(size)), overTLS
 				}
-				put, err := l.s3.PutObject(ctx, in, opts...)
+				put, err := client.PutObject(ctx, in)
 				if err != nil {
 					t.Fatalf("%d bytes %s: %v", size, alg, err)
 				}
@@ -654,6 +664,59 @@ func TestUploads(t *testing.T) {
 				}
 			}
 		}
+	}
+	if encodings[sigv4.StreamingUnsignedTrailer] == 0 || len(encodings) != 1 {
+		t.Errorf("streams were sent as %v", encodings)
+	}
+}
+
+// TestVirtualHosted: the SDK puts the bucket into the host name, where it is signed.
+func TestVirtualHosted(t *testing.T) {
+	l := newLive(t)
+	ctx := t.Context()
+	u, err := url.Parse(l.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := map[string]int{}
+	client := s3.New(l.s3.Options(), func(o *s3.Options) {
+		o.BaseEndpoint, o.UsePathStyle = aws.String("http://localhost:"+u.Port()), false
+		o.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			hosts[strings.TrimSuffix(addr, ":"+u.Port())]++
+			return new(net.Dialer).DialContext(ctx, network, u.Host)
+		}}}
+	})
+	bucket, key := aws.String("box"), aws.String("a b/c+ü.txt")
+	if _, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("virtual")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.get(t, "box", *key); string(got) != "virtual" {
+		t.Errorf("by path: %q", got)
+	}
+	if list, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: bucket}); err != nil || len(list.Contents) != 1 || *list.Contents[0].Key != *key {
+		t.Errorf("list: %+v %v", list, err)
+	}
+	get, err := s3.NewPresignClient(client).PresignGetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", get.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.Options().HTTPClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, _ := io.ReadAll(res.Body); res.StatusCode != 200 || string(b) != "virtual" {
+		t.Errorf("presigned: %d %s", res.StatusCode, b)
+	}
+	if hosts["box.localhost"] == 0 || hosts["localhost"] != 0 {
+		t.Errorf("hosts: %v", hosts)
 	}
 }
 

@@ -52,18 +52,18 @@ type process struct {
 	cmd      *exec.Cmd
 	endpoint string
 	data     string
+	log      strings.Builder // to be read after the end of the process
 }
 
 // serve starts usher and waits until it answers.
 func serve(t *testing.T, data, listen, database string) *process {
 	t.Helper()
-	p := &process{endpoint: "http://" + listen, data: data}
+	p := &process{endpoint: "http://" + strings.Replace(listen, "0.0.0.0", "127.0.0.1", 1), data: data}
 	p.cmd = exec.Command(filepath.Join(bin, "usher"), "serve", "--listen", listen, "--data", data)
 	if database != "" {
 		p.cmd.Args = append(p.cmd.Args, "--database", database)
 	}
-	var log strings.Builder
-	p.cmd.Stdout, p.cmd.Stderr = &log, &log
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func serve(t *testing.T, data, listen, database string) *process {
 	}
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
-	t.Fatalf("usher does not answer:\n%s", log.String())
+	t.Fatalf("usher does not answer:\n%s", p.log.String())
 	return nil
 }
 

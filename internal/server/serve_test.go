@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"usher/internal/server"
 )
@@ -91,6 +95,38 @@ func TestServe(t *testing.T) {
 	}
 	if out := usher(t, again, "demo"); !strings.Contains(out, "All of it is still there") {
 		t.Errorf("demo after a restart: %s", out)
+	}
+}
+
+// TestRelaxed: http:// issuers are for a server that only this machine can reach, and it says so.
+func TestRelaxed(t *testing.T) {
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	for _, c := range []struct {
+		listen  string
+		relaxed bool
+	}{
+		{"127.0.0.1:" + port, true},
+		{"0.0.0.0:" + port, false},
+	} {
+		p := serve(t, t.TempDir(), c.listen, "")
+		_, err := iam.NewFromConfig(p.admin(t)).CreateOpenIDConnectProvider(t.Context(), &iam.CreateOpenIDConnectProviderInput{
+			Url: aws.String("http://127.0.0.1:1/issuer"), ClientIDList: []string{"app"}})
+		if (err == nil) != c.relaxed || err != nil && !strings.Contains(err.Error(), "Invalid Open ID Connect Provider URL") {
+			t.Errorf("%s: http:// issuer: %v", c.listen, err)
+		}
+		if res, err := http.Get(p.endpoint + "/_usher/inbox"); err != nil || (res.StatusCode == 200) != c.relaxed {
+			t.Errorf("%s: inbox page: %v %v", c.listen, res, err)
+		} else {
+			res.Body.Close()
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		p.cmd.Wait()
+		if log := p.log.String(); strings.Contains(log, "  relaxed, because only this machine can reach the listener") != c.relaxed ||
+			strings.Contains(log, "  plain HTTP on the network") == c.relaxed {
+			t.Errorf("%s: says %s", c.listen, log)
+		}
 	}
 }
 
