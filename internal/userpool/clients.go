@@ -105,8 +105,12 @@ func (s *Service) CreateUserPoolClient(ctx context.Context, in *cognitoidp.Creat
 	if err != nil {
 		return nil, err
 	}
+	id, err := p.newClientID(*in.ClientName)
+	if err != nil {
+		return nil, err
+	}
 	now := s.now()
-	row := clientRow{ID: ids.Client(), PoolID: p.ID, Name: *in.ClientName, Created: now, Modified: now, Rev: 1}
+	row := clientRow{ID: id, PoolID: p.ID, Name: *in.ClientName, Created: now, Modified: now, Rev: 1}
 	row.Doc.V = *settings
 	row.Secrets.V = []clientSecret{}
 	if secret != nil {
@@ -116,6 +120,9 @@ func (s *Service) CreateUserPoolClient(ctx context.Context, in *cognitoidp.Creat
 	}
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		if _, err := readPool(ctx, tx, p.ID); err != nil {
+			return err
+		}
+		if err := clientIDFree(ctx, tx, row.ID); err != nil {
 			return err
 		}
 		if err := checkCustomScopes(ctx, tx, p, settings.AllowedOAuthScopes); err != nil {

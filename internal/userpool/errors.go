@@ -263,11 +263,24 @@ var (
 	errTokenTier          = cognitoidp.ErrFeatureUnavailableInTier.Msg("Access token customization is not available in the user pool's tier.")
 	errTwoPreToken        = cognitoidp.ErrInvalidParameter.Msg("PreTokenGeneration and the LambdaArn of PreTokenGenerationConfig must be equal.")
 	errHistoryTier        = cognitoidp.ErrFeatureUnavailableInTier.Msg("Password history is not available in the user pool's tier.")
+	errFixedClientID      = cognitoidp.ErrInvalidParameter.Msg("A client id has up to 128 letters, digits, _ and +.")
 	errPublicClient       = cognitoidp.ErrInvalidParameter.Msg("A client that was created without a secret cannot get one.")
 	errLastSecret         = cognitoidp.ErrInvalidParameter.Msg("The last secret of a client cannot be deleted.")
 	errTagCount           = cognitoidp.ErrInvalidParameter.Msg("A user pool can have at most 50 tags.")
 	errTagPrefix          = cognitoidp.ErrInvalidParameter.Msg("Tag keys and values cannot begin with aws:.")
 )
+
+func errFixedPoolID(region string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The tag _custom_id_ takes up to 40 letters and digits, with or without %s_ before them.", region)
+}
+
+func errPoolIDTaken(id string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The user pool id %s is taken.", id)
+}
+
+func errClientIDTaken(id string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The client id %s is taken.", id)
+}
 
 func errPoolNotFound(id string) *awsapi.Error {
 	return cognitoidp.ErrResourceNotFound.Msg("User pool %s does not exist.", id)

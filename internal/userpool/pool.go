@@ -8,7 +8,6 @@ import (
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
 	"usher/internal/db"
-	"usher/internal/ids"
 )
 
 // poolScope is what a change of the pool, its keys or its clients invalidates in caches.
@@ -77,8 +76,12 @@ func (s *Service) CreateUserPool(ctx context.Context, in *cognitoidp.CreateUserP
 	if err := checkTags(settings.UserPoolTags); err != nil {
 		return nil, err
 	}
+	id, err := s.newPoolID(settings.UserPoolTags)
+	if err != nil {
+		return nil, err
+	}
 	now := s.now()
-	row := poolRow{ID: ids.UserPool(s.Region), AccountID: caller.AccountID, Name: *in.PoolName, Created: now, Modified: now, Rev: 1}
+	row := poolRow{ID: id, AccountID: caller.AccountID, Name: *in.PoolName, Created: now, Modified: now, Rev: 1}
 	row.Doc.V = *settings
 	p := row.pool()
 	keys, err := s.newPoolKeys(p)
@@ -92,6 +95,9 @@ func (s *Service) CreateUserPool(ctx context.Context, in *cognitoidp.CreateUserP
 		}
 		if n >= maxPools {
 			return errLimit("user pools", maxPools)
+		}
+		if err := poolIDFree(ctx, tx, p.AccountID, p.ID); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO user_pools (id, account_id, name, created, modified, rev, doc)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`, row.ID, row.AccountID, row.Name, row.Created, row.Modified, row.Rev, row.Doc); err != nil {
@@ -222,6 +228,7 @@ func (s *Service) DeleteUserPool(ctx context.Context, in *cognitoidp.DeleteUserP
 		}
 		tx.Invalidate(poolScope(id))
 		for _, statement := range []string{
+			`INSERT INTO user_pool_former_ids (pool_id, account_id) SELECT id, account_id FROM user_pools WHERE id = $1 ON CONFLICT (pool_id) DO NOTHING`,
 			`DELETE FROM user_pools WHERE id = $1`,
 			`DELETE FROM user_pool_clients WHERE pool_id = $1`,
 			`DELETE FROM user_pool_keys WHERE pool_id = $1`,
