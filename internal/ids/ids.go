@@ -168,6 +168,10 @@ func Row(now time.Time) string {
 // Code returns a confirmation code: 6 decimal digits, all million equally likely.
 func Code() string { return pick(digits, 6) }
 
+// SignInCode returns a one-time code of eight digits, as users sign in with instead of a
+// password.
+func SignInCode() string { return pick(digits, 8) }
+
 // pick returns n characters of alphabet, each equally likely: a random byte
 // that falls beyond the last whole multiple of the alphabet's length is drawn
 // again.

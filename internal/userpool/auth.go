@@ -19,21 +19,21 @@ import (
 // InitiateAuth begins a sign-in, or refreshes one.
 func (s *Service) InitiateAuth(ctx context.Context, in *cognitoidp.InitiateAuthRequest) (*cognitoidp.InitiateAuthResponse, error) {
 	a := signIn{Service: s, flow: *in.AuthFlow, params: in.AuthParameters, validation: in.ClientMetadata}
-	out, err := a.initiate(ctx, *in.ClientId)
+	out, err := a.initiate(ctx, *in.ClientId, in.Session)
 	if err != nil {
 		return nil, err
 	}
-	return &cognitoidp.InitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+	return &cognitoidp.InitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens, AvailableChallenges: out.available}, nil
 }
 
 // AdminInitiateAuth is InitiateAuth by an administrator, who may also use the password flows of servers.
 func (s *Service) AdminInitiateAuth(ctx context.Context, in *cognitoidp.AdminInitiateAuthRequest) (*cognitoidp.AdminInitiateAuthResponse, error) {
 	a := signIn{Service: s, admin: *in.UserPoolId, flow: *in.AuthFlow, params: in.AuthParameters, validation: in.ClientMetadata}
-	out, err := a.initiate(ctx, *in.ClientId)
+	out, err := a.initiate(ctx, *in.ClientId, in.Session)
 	if err != nil {
 		return nil, err
 	}
-	return &cognitoidp.AdminInitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+	return &cognitoidp.AdminInitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens, AvailableChallenges: out.available}, nil
 }
 
 // RespondToAuthChallenge goes on with a sign-in.
@@ -43,7 +43,7 @@ func (s *Service) RespondToAuthChallenge(ctx context.Context, in *cognitoidp.Res
 	if err != nil {
 		return nil, err
 	}
-	return &cognitoidp.RespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+	return &cognitoidp.RespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens, AvailableChallenges: out.available}, nil
 }
 
 // AdminRespondToAuthChallenge goes on with a sign-in for an administrator.
@@ -53,7 +53,7 @@ func (s *Service) AdminRespondToAuthChallenge(ctx context.Context, in *cognitoid
 	if err != nil {
 		return nil, err
 	}
-	return &cognitoidp.AdminRespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens}, nil
+	return &cognitoidp.AdminRespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens, AvailableChallenges: out.available}, nil
 }
 
 // signIn is one step of a sign-in: a call of InitiateAuth, RespondToAuthChallenge or their Admin variants. What the next
@@ -91,6 +91,7 @@ type outcome struct {
 	session   string // "" where the state is elsewhere
 	params    map[string]string
 	tokens    *cognitoidp.AuthenticationResultType
+	available []string // AvailableChallenges of USER_AUTH
 }
 
 func (o *outcome) name() *string        { return optional(o.challenge) }
@@ -110,7 +111,7 @@ func optional(s string) *string {
 	return &s
 }
 
-func (a *signIn) initiate(ctx context.Context, clientID string) (*outcome, error) {
+func (a *signIn) initiate(ctx context.Context, clientID string, sessionText *string) (*outcome, error) {
 	if err := a.loadClient(ctx, clientID); err != nil {
 		return nil, err
 	}
@@ -127,6 +128,8 @@ func (a *signIn) initiate(ctx context.Context, clientID string) (*outcome, error
 		return a.refresh(ctx)
 	case cognitoidp.AuthFlowTypeCustomAuth:
 		return a.startCustom(ctx)
+	case cognitoidp.AuthFlowTypeUserAuth:
+		return a.startChoice(ctx, sessionText)
 	}
 	return nil, errFlowNotEnabled
 }
@@ -146,10 +149,13 @@ func (a *signIn) respond(ctx context.Context, clientID, challenge string, sessio
 	if err != nil {
 		return nil, err
 	}
-	if st.Challenge != challenge {
+	if st.Challenge != challenge && !st.offers(challenge) {
 		return nil, errSession
 	}
 	a.flow, a.event, a.deviceKey = st.Flow, st.Event, st.Device
+	if st.First {
+		return a.answerFirst(ctx, st, challenge)
+	}
 	switch challenge {
 	case cognitoidp.ChallengeNameTypeNewPasswordRequired:
 		return a.answerNewPassword(ctx, st)
@@ -215,6 +221,10 @@ func (a *signIn) flowAllowed() error {
 		return nil
 	case cognitoidp.AuthFlowTypeCustomAuth:
 		if a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowCustomAuth, "") {
+			return nil
+		}
+	case cognitoidp.AuthFlowTypeUserAuth:
+		if a.client.allows(cognitoidp.ExplicitAuthFlowsTypeAllowUserAuth, "") {
 			return nil
 		}
 	case cognitoidp.AuthFlowTypeRefreshTokenAuth, cognitoidp.AuthFlowTypeRefreshToken:

@@ -87,7 +87,7 @@ func (a *signIn) sendFactorCode(ctx context.Context, factor string, to delivery,
 		if err := a.spend(ctx, tx, a.pool, a.user.Sub, codeMFA.send); err != nil {
 			return err
 		}
-		return a.sendMFACode(ctx, tx, a.pool, a.user, to, code)
+		return a.sendSignInCode(ctx, tx, a.pool, a.user, codeMFA, to, code)
 	})
 	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
 		err = errTooManyCodes // sign-in has no LimitExceededException
@@ -221,15 +221,19 @@ func (a *signIn) answerSetup(ctx context.Context, st session) (*outcome, error) 
 	return a.sendFactorCode(ctx, factorEmail, delivery{attrEmail, email}, next, nil)
 }
 
-// guess checks an answer that could be guessed. Wrong ones are counted for the user, whatever session they are in and
+// guess checks an answer that could be guessed. Wrong ones are counted for the user, those of first factors apart, whatever session they are in and
 // however often the password is proven in between; after five the next has to wait, as in lockedUntil. A right one uses
 // st up. refusal is what check has against the answer.
 func (a *signIn) guess(ctx context.Context, st session, check func(tx *db.Tx) (refusal, err error)) error {
-	leave, err := a.auth.attempts.enter(ctx, a.pool.ID+"/"+st.Sub+"/mfa")
+	leave, err := a.auth.attempts.enter(ctx, a.pool.ID+"/"+st.Sub+"/code")
 	if err != nil {
 		return err
 	}
 	defer leave()
+	failed := mfaFailures
+	if st.First {
+		failed = firstFailures
+	}
 	var refusal error
 	err = a.DB.Tx(ctx, func(tx *db.Tx) error {
 		refusal = nil
@@ -238,7 +242,7 @@ func (a *signIn) guess(ctx context.Context, st session, check func(tx *db.Tx) (r
 		} else if used {
 			return errSessionUsed
 		}
-		row, err := db.One[rateRow](ctx, tx, `SELECT count, expires FROM user_rates WHERE pool_id = $1 AND sub = $2 AND kind = $3`, a.pool.ID, st.Sub, mfaFailures)
+		row, err := db.One[rateRow](ctx, tx, `SELECT count, expires FROM user_rates WHERE pool_id = $1 AND sub = $2 AND kind = $3`, a.pool.ID, st.Sub, failed)
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			return err
 		}
@@ -253,11 +257,11 @@ func (a *signIn) guess(ctx context.Context, st session, check func(tx *db.Tx) (r
 		if refusal != nil {
 			_, err := tx.ExecContext(ctx, `INSERT INTO user_rates (pool_id, sub, kind, count, expires) VALUES ($1, $2, $3, $4, $5)
 				ON CONFLICT (pool_id, sub, kind) DO UPDATE SET count = excluded.count, expires = excluded.expires`,
-				a.pool.ID, st.Sub, mfaFailures, failures+1, now.UnixMicro()+failuresKept)
+				a.pool.ID, st.Sub, failed, failures+1, now.UnixMicro()+failuresKept)
 			return err
 		}
 		if row.Count > 0 {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM user_rates WHERE pool_id = $1 AND sub = $2 AND kind = $3`, a.pool.ID, st.Sub, mfaFailures); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM user_rates WHERE pool_id = $1 AND sub = $2 AND kind = $3`, a.pool.ID, st.Sub, failed); err != nil {
 				return err
 			}
 		}
@@ -269,5 +273,8 @@ func (a *signIn) guess(ctx context.Context, st session, check func(tx *db.Tx) (r
 	return err
 }
 
-// mfaFailures is the kind of user_rates that counts wrong second factors.
-const mfaFailures = "mfa"
+// Kinds of user_rates that count wrong factors.
+const (
+	mfaFailures   = "mfa"
+	firstFailures = "first-factor"
+)

@@ -66,12 +66,20 @@ func (u *user) invented() bool { return u.PoolID == "" }
 func (p *pool) inventedDelivery(name string) delivery {
 	switch {
 	case strings.Contains(name, "@"):
-		return delivery{attrEmail, name}
-	case strings.HasPrefix(name, "+"):
-		return delivery{attrPhone, name}
+		return p.inventedAddress(attrEmail, name)
+	case strings.HasPrefix(name, "+"), p.autoVerifies(attrPhone) && !p.autoVerifies(attrEmail):
+		return p.inventedAddress(attrPhone, name)
+	}
+	return p.inventedAddress(attrEmail, name)
+}
+
+// inventedAddress is the e-mail address or phone number that an invented user is said to have.
+func (p *pool) inventedAddress(attr, name string) delivery {
+	if attr == attrEmail && strings.Contains(name, "@") || attr == attrPhone && strings.HasPrefix(name, "+") {
+		return delivery{attr, name}
 	}
 	made := p.keys.mac("delivery", p.key(name))
-	if p.autoVerifies(attrPhone) && !p.autoVerifies(attrEmail) {
+	if attr == attrPhone {
 		number := []byte("+1")
 		for _, b := range made[2:12] {
 			number = append(number, '0'+b%10)

@@ -16,6 +16,8 @@ const (
 	defaultVerificationSubject = "Your verification code"
 	defaultInvitation          = "Your username is {username} and temporary password is {####}."
 	defaultInvitationSubject   = "Your temporary password"
+	defaultAccount             = "Your username is {username}."
+	defaultAccountSubject      = "Your new account"
 	defaultMFA                 = "Your authentication code is {####}."
 	defaultMFASubject          = "Your authentication code"
 )
@@ -69,17 +71,18 @@ func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kin
 	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
 }
 
-// sendMFACode puts the message with the code of a second factor in the outbox.
-func (s *Service) sendMFACode(ctx context.Context, tx *db.Tx, p *pool, u *user, to delivery, code string) error {
+// sendSignInCode puts the message with the code of a factor, first or second, in the outbox.
+func (s *Service) sendSignInCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, code string) error {
 	subject, body := "", orDefault(p.Settings.SmsAuthenticationMessage, defaultMFA)
 	if to.attribute == attrEmail {
 		c := deref(p.mfa.Email)
 		subject, body = orDefault(c.Subject, defaultMFASubject), orDefault(c.Message, defaultMFA)
 	}
-	return s.send(ctx, tx, p, u, codeMFA.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
+	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
 }
 
-// sendInvitation puts the invitation of a user whom an administrator created in the outbox, to be sent by medium.
+// sendInvitation puts the invitation of a user whom an administrator created in the outbox, to be sent by medium. To one
+// who has no password it says only who he is: a template with a place for a password does not do.
 func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *user, medium, temporaryPassword string) error {
 	t := &cognitoidp.MessageTemplateType{}
 	if c := p.Settings.AdminCreateUserConfig; c != nil && c.InviteMessageTemplate != nil {
@@ -92,6 +95,14 @@ func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *use
 		to = delivery{attrPhone, u.attributes()[attrPhone]}
 		subject, body = "", orDefault(t.SMSMessage, defaultInvitation)
 		name, password = u.Username, temporaryPassword
+	}
+	if !u.hasPassword() {
+		if subject == defaultInvitationSubject {
+			subject = defaultAccountSubject
+		}
+		if strings.Contains(body, "{####}") {
+			body = defaultAccount
+		}
 	}
 	return s.send(ctx, tx, p, u, "invitation", to, subject, strings.NewReplacer("{username}", name, "{####}", password).Replace(body))
 }

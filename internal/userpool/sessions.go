@@ -28,13 +28,15 @@ type session struct {
 	Expires   int64    // µs
 
 	Pool, Client string   // that it was sealed for
-	Choices      []string // what SELECT_MFA_TYPE and MFA_SETUP may be answered with
+	Choices      []string // what SELECT_MFA_TYPE, MFA_SETUP and SELECT_CHALLENGE may be answered with
 	Done         bool     // MFA_SETUP: the authenticator app is verified
 	Setup        bool     // the code makes To the user's address
 	To           delivery // where the code went
 	Code         []byte   // hash of the code; for DEVICE_PASSWORD_VERIFIER the secret block
 	Device       string   // key of the device that takes part
 	Proof        []byte   // of package srp, for DEVICE_PASSWORD_VERIFIER
+	First        bool     // of USER_AUTH, and nothing is proven yet
+	Name         string   // First: as typed
 }
 
 // Purposes of sealed texts.
@@ -48,7 +50,7 @@ const (
 
 const (
 	sessionPrefix  = "AYABe" // as sessions of AWS begin
-	sessionVersion = 2
+	sessionVersion = 3
 )
 
 // newSession gives st an id and its time.
@@ -81,6 +83,8 @@ func (s *Service) sealSession(p *pool, c *client, st session) string {
 	w.bytes(st.Code)
 	w.text(st.Device)
 	w.bytes(st.Proof)
+	w.flag(st.First)
+	w.text(st.Name)
 	return sessionPrefix + base64.RawURLEncoding.EncodeToString(s.Seal.Box(boxSession).Seal(w, []byte{sessionVersion}))
 }
 
@@ -110,7 +114,7 @@ func (s *Service) unsealSession(text string) (session, error) {
 	st.Password, st.Expires = r.number(), r.number()
 	st.Pool, st.Client, st.Choices, st.Done, st.Setup = r.text(), r.text(), r.texts(), r.flag(), r.flag()
 	st.To = delivery{r.text(), r.text()}
-	st.Code, st.Device, st.Proof = r.bytes(), r.text(), r.bytes()
+	st.Code, st.Device, st.Proof, st.First, st.Name = r.bytes(), r.text(), r.bytes(), r.flag(), r.text()
 	if !r.done() {
 		return st, errSession
 	}

@@ -58,12 +58,8 @@ func refuseUnavailable(in *cognitoidp.UpdateUserPoolRequest) error {
 	case len(in.AcrConfiguration) > 0:
 		return errNotAvailable("AcrConfiguration")
 	}
-	if p := in.Policies; p != nil && p.SignInPolicy != nil {
-		for _, factor := range p.SignInPolicy.AllowedFirstAuthFactors {
-			if factor != cognitoidp.AuthFactorTypePassword {
-				return errNotAvailable("First factor " + factor)
-			}
-		}
+	if p := in.Policies; p != nil && p.SignInPolicy != nil && slices.Contains(p.SignInPolicy.AllowedFirstAuthFactors, cognitoidp.AuthFactorTypeWebAuthn) {
+		return errNotAvailable("First factor " + cognitoidp.AuthFactorTypeWebAuthn)
 	}
 	if t := in.VerificationMessageTemplate; t != nil && deref(t.DefaultEmailOption) == cognitoidp.DefaultEmailOptionTypeConfirmWithLink {
 		return errNotAvailable("DefaultEmailOption CONFIRM_WITH_LINK")
@@ -90,9 +86,18 @@ func setPolicies(s *cognitoidp.UserPoolType, in *cognitoidp.UpdateUserPoolReques
 	if deref(policy.PasswordHistorySize) > 0 && *s.UserPoolTier == cognitoidp.UserPoolTierTypeLite {
 		return errHistoryTier
 	}
-	s.Policies = &cognitoidp.UserPoolPolicyType{
-		PasswordPolicy: &policy,
-		SignInPolicy:   &cognitoidp.SignInPolicyType{AllowedFirstAuthFactors: []string{cognitoidp.AuthFactorTypePassword}},
+	factors := []string{cognitoidp.AuthFactorTypePassword}
+	if in.Policies != nil && in.Policies.SignInPolicy != nil && in.Policies.SignInPolicy.AllowedFirstAuthFactors != nil {
+		factors = set(in.Policies.SignInPolicy.AllowedFirstAuthFactors)
+	}
+	s.Policies = &cognitoidp.UserPoolPolicyType{PasswordPolicy: &policy, SignInPolicy: &cognitoidp.SignInPolicyType{AllowedFirstAuthFactors: factors}}
+	switch {
+	case !slices.Contains(factors, cognitoidp.AuthFactorTypePassword):
+		return errPasswordFactor
+	case len(factors) > 1 && *s.UserPoolTier == cognitoidp.UserPoolTierTypeLite:
+		return errFirstFactorTier
+	case slices.Contains(factors, cognitoidp.AuthFactorTypeSmsOtp) && s.SmsConfiguration == nil:
+		return errSMSFactor
 	}
 	return nil
 }

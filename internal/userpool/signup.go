@@ -10,7 +10,8 @@ import (
 	"usher/internal/db"
 )
 
-// SignUp makes an unconfirmed user and sends the code that will confirm him. User, code and message are one transaction.
+// SignUp makes an unconfirmed user and sends the code that will confirm him. He needs no password where he can sign in by
+// codes. User, code and message are one transaction.
 func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*cognitoidp.SignUpResponse, error) {
 	c, p, err := s.client(ctx, *in.ClientId)
 	if err != nil {
@@ -22,9 +23,6 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	if a := p.Settings.AdminCreateUserConfig; a != nil && deref(a.AllowAdminCreateUserOnly) {
 		return nil, errSignUpNotPermitted
 	}
-	if in.Password == nil {
-		return nil, errMissingParameter("Password")
-	}
 	values, err := p.readAttributes(in.UserAttributes, c, nil)
 	if err != nil {
 		return nil, err
@@ -33,7 +31,11 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkPassword(*in.Password); err != nil {
+	if in.Password == nil {
+		if !p.signsInByCode(values) {
+			return nil, errMissingParameter("Password")
+		}
+	} else if err := p.checkPassword(*in.Password); err != nil {
 		return nil, err
 	}
 	if err := p.checkRequired(values); err != nil {
@@ -56,11 +58,13 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	if err := verdict.accept(u); err != nil {
 		return nil, err
 	}
-	stored, err := s.newPassword(p, u, *in.Password) // before the transaction: it takes a while
-	if err != nil {
-		return nil, err
+	if in.Password != nil {
+		stored, err := s.newPassword(p, u, *in.Password) // before the transaction: it takes a while
+		if err != nil {
+			return nil, err
+		}
+		u.setPassword(stored, u.Created)
 	}
-	u.setPassword(stored, u.Created)
 	to, sends := p.confirmationDelivery(u)
 	sends = sends && !verdict.AutoConfirmUser
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
@@ -86,6 +90,7 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	out := &cognitoidp.SignUpResponse{UserConfirmed: new(verdict.AutoConfirmUser), UserSub: &u.Sub}
 	if sends {
 		out.CodeDeliveryDetails = to.details()
+		out.Session = s.signUpSession(p, c, sessionSignUp, u, to)
 	}
 	return out, nil
 }
@@ -117,8 +122,13 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 	if err != nil {
 		return nil, err
 	}
+	begun, err := s.openSignUpSession(p, c, in.Session)
+	if err != nil {
+		return nil, err
+	}
 	var refusal error
 	var confirmed *user
+	var proven delivery
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
@@ -142,7 +152,7 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 			u.set(from.attribute+"_verified", "true")
 		}
 		u.MoveAliases = deref(in.ForceAliasCreation)
-		confirmed = u
+		confirmed, proven = u, from
 		return s.saveUser(ctx, tx, p, u)
 	})
 	if err == nil {
@@ -151,7 +161,14 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.postConfirmation(ctx, p, confirmSignUp, c.ID, confirmed, in.ClientMetadata)
+	if err := s.postConfirmation(ctx, p, confirmSignUp, c.ID, confirmed, in.ClientMetadata); err != nil {
+		return nil, err
+	}
+	out := &cognitoidp.ConfirmSignUpResponse{}
+	if begun.Sub == confirmed.Sub {
+		out.Session = s.signUpSession(p, c, sessionConfirmed, confirmed, proven)
+	}
+	return out, nil
 }
 
 // ResendConfirmationCode sends a new code to an unconfirmed user.

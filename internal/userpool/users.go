@@ -256,7 +256,7 @@ func (s *Service) changeUser(ctx context.Context, poolID, name *string, change f
 // who has not signed in yet.
 //
 // A user who has neither e-mail address nor phone number can be created when the password is given, since then the
-// administrator knows it.
+// administrator knows it. One who can sign in by codes, and for whom no password is given, has none and is confirmed.
 func (s *Service) AdminCreateUser(ctx context.Context, in *cognitoidp.AdminCreateUserRequest) (*cognitoidp.AdminCreateUserResponse, error) {
 	p, err := s.ownPool(ctx, *in.UserPoolId)
 	if err != nil {
@@ -280,6 +280,10 @@ func (s *Service) AdminCreateUser(ctx context.Context, in *cognitoidp.AdminCreat
 	}
 	u := p.newUser(username, sub, cognitoidp.UserStatusTypeForceChangePassword, values, s.now())
 	u.MoveAliases = deref(in.ForceAliasCreation)
+	passwordless := in.TemporaryPassword == nil && p.signsInByCode(values)
+	if passwordless {
+		u.Status = cognitoidp.UserStatusTypeConfirmed
+	}
 	invite := in.MessageAction == nil
 	var mediums []string
 	if invite {
@@ -290,11 +294,14 @@ func (s *Service) AdminCreateUser(ctx context.Context, in *cognitoidp.AdminCreat
 	if _, err := s.preSignUp(ctx, p, "AdminCreateUser", noClient, u, values, in.ValidationData, in.ClientMetadata, errAdminCreateExists); err != nil {
 		return nil, err
 	}
-	plain, stored, err := s.temporaryPassword(p, u, in.TemporaryPassword)
-	if err != nil {
-		return nil, err
+	var plain string
+	if !passwordless {
+		var stored password
+		if plain, stored, err = s.temporaryPassword(p, u, in.TemporaryPassword); err != nil {
+			return nil, err
+		}
+		u.setPassword(stored, u.Created)
 	}
-	u.setPassword(stored, u.Created)
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		if err := s.insertUser(ctx, tx, p, u, errAdminCreateExists); err != nil {
 			return err
