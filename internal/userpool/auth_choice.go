@@ -64,7 +64,7 @@ func (p *pool) signsInByCode(attributes map[string]string) bool {
 // password has to be changed first. Who has nothing gets the challenges of the password, which he will fail.
 func (p *pool) firstChallenges(u *user) (list []string) {
 	if u.hasPassword() {
-		list = append(list, firstPasswordSRP, firstPassword)
+		list = passwordChallenges(u.Verifier != nil)
 	}
 	byCode := u.Status == cognitoidp.UserStatusTypeConfirmed || u.Status == cognitoidp.UserStatusTypeUnconfirmed
 	if step, err := p.mfaStep(u); err != nil || step.challenge != "" {
@@ -76,16 +76,26 @@ func (p *pool) firstChallenges(u *user) (list []string) {
 		}
 	}
 	if len(list) == 0 {
-		list = []string{firstPasswordSRP, firstPassword}
+		verifier, _ := p.storesPassword()
+		list = passwordChallenges(verifier)
 	}
 	return list
+}
+
+// passwordChallenges is how a password can be proven; by SRP only if there is a verifier of it.
+func passwordChallenges(verifier bool) []string {
+	if !verifier {
+		return []string{firstPassword}
+	}
+	return []string{firstPasswordSRP, firstPassword}
 }
 
 // inventedChallenges is firstChallenges for a name that nobody has: some of what the pool allows, the same each time.
 func (p *pool) inventedChallenges(name string) (list []string) {
 	made := p.keys.mac("first factors", p.key(name))
+	verifier, _ := p.storesPassword()
 	if made[0]%4 != 0 {
-		list = append(list, firstPasswordSRP, firstPassword)
+		list = passwordChallenges(verifier)
 	}
 	for i, f := range []string{firstEmail, firstSMS} {
 		if p.allowsFirst(f) && made[i+1]%8 != 0 {
@@ -93,7 +103,7 @@ func (p *pool) inventedChallenges(name string) (list []string) {
 		}
 	}
 	if len(list) == 0 {
-		list = []string{firstPasswordSRP, firstPassword}
+		list = passwordChallenges(verifier)
 	}
 	return list
 }
@@ -143,7 +153,7 @@ func (a *signIn) startChoice(ctx context.Context, sessionText *string) (*outcome
 		return nil, err
 	}
 	switch {
-	case preferred == firstPasswordSRP && a.asksPassword():
+	case preferred == firstPasswordSRP && (a.user.Verifier != nil || a.client.hidesUsers()):
 		return a.passwordVerifier(a.params["SRP_A"])
 	case firstAttribute(preferred) != "" && slices.Contains(a.available(name), preferred):
 		return a.sendFirstCode(ctx, preferred, name, nil)

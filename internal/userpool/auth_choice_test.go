@@ -13,11 +13,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 )
 
-// choosing lets users of a pool choose a first factor: by its first letter, P, E or S.
+// choosing lets users of a pool choose a first factor: by its first letter, P, E or S. With A
+// there are no verifiers of passwords.
 func choosing(factors string) func(*cip.CreateUserPoolInput, *cip.CreateUserPoolClientInput) {
 	return func(p *cip.CreateUserPoolInput, c *cip.CreateUserPoolClientInput) {
 		policy := &types.SignInPolicyType{}
 		for _, f := range factors {
+			if f == 'A' {
+				p.UserPoolTags = map[string]string{tagPasswordStorage: storageArgon2id}
+				continue
+			}
 			policy.AllowedFirstAuthFactors = append(policy.AllowedFirstAuthFactors, map[rune]types.AuthFactorType{'P': "PASSWORD", 'E': "EMAIL_OTP", 'S': "SMS_OTP", 'W': "WEB_AUTHN"}[f])
 		}
 		p.Policies = &types.UserPoolPolicyType{SignInPolicy: policy}
@@ -89,6 +94,10 @@ func TestFirstFactors(t *testing.T) {
 		{"PES", "", "u", "", "SELECT_CHALLENGE PASSWORD_SRP PASSWORD EMAIL_OTP"},
 		{"PES", "", "u", "EMAIL_OTP", "EMAIL_OTP EMAIL_OTP"},
 		{"PES", "", "u", "PASSWORD", "UserNotConfirmedException"},
+		// No verifier for SRP.
+		{"PEA", "", "e", "", "SELECT_CHALLENGE PASSWORD EMAIL_OTP"},
+		{"PEA", "", "e", "PASSWORD_SRP", "SELECT_CHALLENGE PASSWORD EMAIL_OTP"},
+		{"PEA", "", "e", "PASSWORD", "tokens"},
 		// MFA.
 		{"PES", "OPTIONAL", "pe", "", "SELECT_CHALLENGE " + all},
 		{"PES", "OPTIONAL", "m", "", "SELECT_CHALLENGE PASSWORD_SRP PASSWORD"},
