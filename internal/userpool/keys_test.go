@@ -10,6 +10,7 @@ import (
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 
+	"usher/internal/db"
 	"usher/internal/token"
 )
 
@@ -157,6 +158,43 @@ func TestScheduledRotation(t *testing.T) {
 		ts.clock.advance(time.Microsecond)
 		if n := count(); n != 4 {
 			t.Errorf("%d keys when due again", n)
+		}
+	})
+}
+
+// TestKeysOfEarlierPools: pools made when the keys of a pair did not carry the same time go on.
+func TestKeysOfEarlierPools(t *testing.T) {
+	migration, err := Schema.ReadFile("schema/0009_key_pairs.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t)
+		app.user(t, "alice")
+		change := func(statement string, args ...any) {
+			t.Helper()
+			if err := ts.DB.Tx(t.Context(), func(tx *db.Tx) error {
+				tx.Invalidate(poolScope(app.pool))
+				_, err := tx.ExecContext(t.Context(), statement, args...)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(`UPDATE user_pool_keys SET created = created + 7 WHERE pool_id = $1 AND use = $2`, app.pool, useAccess)
+		if _, err := ts.readKeys(t.Context(), app.pool); err == nil {
+			t.Error("keys of different times are a pair")
+		}
+		change(string(migration))
+		app.signIn(t, "alice", testPassword)
+		// Rotated keys are left alone.
+		if err := ts.RotateKeys(t.Context(), app.pool, false); err != nil {
+			t.Fatal(err)
+		}
+		before := app.published(t)
+		change(string(migration))
+		if k, err := ts.readKeys(t.Context(), app.pool); err != nil || len(k.pairs) != 2 || len(before) != 4 {
+			t.Errorf("after a rotation: %v %v %v", k, err, before)
 		}
 	})
 }
