@@ -137,7 +137,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	} else if len(words) < want {
 		return fmt.Errorf("usage: usher %s [flags]", c.synopsis())
 	}
-	if err := in.cfg.Load(fs, os.Getenv); err != nil {
+	if err := in.cfg.Load(fs, os.Environ()); err != nil {
 		return err
 	}
 	return do(words)

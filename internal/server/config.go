@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,6 +93,7 @@ type Config struct {
 	ConfigFile string
 
 	keyLife time.Duration // KeyDays
+	ignored []string      // variables USHER_… that are no setting
 }
 
 // setting is one line of the manual.
@@ -154,8 +156,15 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 }
 
 // Load fills what no flag set from the environment and the configuration file, applies the defaults and checks the whole.
-// fs are the parsed flags; getenv is os.Getenv.
-func (c *Config) Load(fs *flag.FlagSet, getenv func(string) string) error {
+// fs are the parsed flags; environ is os.Environ(). A variable USHER_… that is no setting is not an error, since Kubernetes
+// makes such ones for a service named usher; serve names it.
+func (c *Config) Load(fs *flag.FlagSet, environ []string) error {
+	env := map[string]string{}
+	for _, line := range environ {
+		if name, value, _ := strings.Cut(line, "="); strings.HasPrefix(name, "USHER_") {
+			env[name] = value
+		}
+	}
 	set := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
 	apply := func(s setting, value, from string) error {
@@ -175,11 +184,14 @@ func (c *Config) Load(fs *flag.FlagSet, getenv func(string) string) error {
 		return nil
 	}
 	for _, s := range c.settings() {
-		if err := apply(s, getenv(s.env), s.env); err != nil {
+		if err := apply(s, env[s.env], s.env); err != nil {
 			return err
 		}
+		delete(env, s.env)
 	}
-	c.Key = getenv("USHER_KEY")
+	c.Key = env["USHER_KEY"]
+	delete(env, "USHER_KEY")
+	c.ignored = slices.Sorted(maps.Keys(env))
 	if c.ConfigFile != "" {
 		lines, err := readConfigFile(c.ConfigFile)
 		if err != nil {

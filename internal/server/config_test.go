@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,7 +26,11 @@ func load(t *testing.T, args []string, env map[string]string, file string) (Conf
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}
-	return c, c.Load(fs, func(name string) string { return env[name] })
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	return c, c.Load(fs, environ)
 }
 
 func TestPrecedence(t *testing.T) {
@@ -39,6 +44,14 @@ func TestPrecedence(t *testing.T) {
 	}
 	if c.Database != "sqlite:/srv/usher/usher.db" || c.KeyFile != "/srv/usher/key" || c.Endpoint() != "http://127.0.0.1:1" {
 		t.Errorf("defaults follow the data folder and the listener: %+v", c)
+	}
+}
+
+// TestIgnoredVariables: a misspelt variable is named, and those of other programs are nobody's business.
+func TestIgnoredVariables(t *testing.T) {
+	c, err := load(t, nil, map[string]string{"USHER_REGOIN": "eu-west-1", "USHER_PORT": "tcp://10.0.0.1:80", "USHER_KEY": "k:AAAA", "USHER_DATA": "/srv", "PATH": "/bin"}, "")
+	if err != nil || !slices.Equal(c.ignored, []string{"USHER_PORT", "USHER_REGOIN"}) || c.Key != "k:AAAA" || c.Data != "/srv" {
+		t.Errorf("got %+v %v", c, err)
 	}
 }
 

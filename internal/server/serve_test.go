@@ -98,6 +98,23 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestOtherDatabase: the credentials of a data folder are not overwritten when it is pointed at an empty database.
+func TestOtherDatabase(t *testing.T) {
+	p := serve(t, t.TempDir(), freeAddress(t), "")
+	credentials := readFile(t, filepath.Join(p.data, "credentials"))
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Wait()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "usher"), "serve", "--listen", freeAddress(t), "--data", p.data, "--database", "sqlite:"+filepath.Join(t.TempDir(), "other.db"))
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "name that database, or another data folder") {
+		t.Errorf("serve: %v %s", err, out)
+	}
+	if readFile(t, filepath.Join(p.data, "credentials")) != credentials {
+		t.Error("the credentials were overwritten")
+	}
+}
+
 // TestRelaxed: http:// issuers are for a server that only this machine can reach, and it says so.
 func TestRelaxed(t *testing.T) {
 	_, port, _ := net.SplitHostPort(freeAddress(t))

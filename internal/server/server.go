@@ -213,6 +213,13 @@ func (s *Server) endSessions(ctx context.Context, tx *db.Tx, sub, origin string)
 
 // bootstrap makes the first account and writes its administrator's key where the command line finds it.
 func (s *Server) bootstrap(ctx context.Context) error {
+	if _, err := os.Stat(s.cfg.CredentialsFile()); err == nil {
+		if accounts, err := s.iam.Accounts(ctx); err != nil {
+			return err
+		} else if len(accounts) == 0 {
+			return fmt.Errorf("the database is empty, and %s is of another one: name that database, or another data folder", s.cfg.CredentialsFile())
+		}
+	}
 	key, err := s.iam.Bootstrap(ctx)
 	if err != nil || key == nil {
 		return err
@@ -453,6 +460,9 @@ func (s *Server) greet(out io.Writer) {
 		fmt.Fprintf(out, "  no mail server: codes and invitations are kept for %s\n", where)
 	} else if s.cfg.SMS == "" {
 		fmt.Fprintf(out, "  no SMS sender: text messages are kept for `usher inbox`\n")
+	}
+	for _, name := range s.cfg.ignored {
+		fmt.Fprintf(out, "  ignored      %s in the environment: no setting has this name\n", name)
 	}
 	fmt.Fprintf(out, "  try          eval \"$(usher env)\"; aws sts get-caller-identity    or    usher demo\n")
 }
