@@ -11,8 +11,8 @@ import (
 // imports is the table: a package may import of Usher exactly what stands behind it; imports point down only.
 var imports = map[string]string{
 	"arn": "", "ids": "", "sigv4": "", "srp": "", "seal": "", "token": "",
-	"policy": "arn",
-	"db":     "", "db/dbtest": "db ids", "policy/catalog": "",
+	"policy": "arn policy/catalog", "policy/catalog": "",
+	"db": "", "db/dbtest": "db ids",
 	"saml": "", "saml/samltest": "",
 	"awsapi": "arn ids", "awsapi/awstest": "",
 	"notify":  "db ids seal",

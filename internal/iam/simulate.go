@@ -374,15 +374,20 @@ func (sim *simulation) boundaryDetail(x *policy.Explanation) *iam.PermissionsBou
 	return &iam.PermissionsBoundaryDecisionDetail{AllowedByPermissionsBoundary: new(layerDecision(x, policy.PermissionsBoundary) == "allowed")}
 }
 
-// details tells, where caller and resource are of different accounts, what each side says.
+// details tells, where caller and resource are of different accounts, what each side says. Beyond AWS, it names the
+// condition keys that nobody knows, which AWS would count as absent.
 func (sim *simulation) details(r *policy.Request, x *policy.Explanation) map[string]string {
-	if r.Resource == everyResource {
+	if r.Resource == everyResource && len(x.UnknownKeys) == 0 {
 		return nil
 	}
-	if r.ResourceAccount == r.Principal.AccountID {
-		return map[string]string{}
+	list := map[string]string{}
+	if r.Resource != everyResource && r.ResourceAccount != r.Principal.AccountID {
+		list["IAM Policy"], list["Resource Policy"] = layerDecision(x, policy.IdentityBased), layerDecision(x, policy.ResourceBased)
 	}
-	return map[string]string{"IAM Policy": layerDecision(x, policy.IdentityBased), "Resource Policy": layerDecision(x, policy.ResourceBased)}
+	for _, name := range x.UnknownKeys {
+		list["Unknown condition key "+name] = x.Result()
+	}
+	return list
 }
 
 // layerDecision is what the policies of one layer say by themselves.

@@ -108,6 +108,11 @@ type condition struct {
 	// broken: the operator is unknown or a value cannot be read. Such a
 	// condition counts as false in an Allow and as true in a Deny.
 	broken bool
+	// unknown: key is no known condition key. If the request has it all the
+	// same it is compared, else the condition counts as a broken one.
+	unknown bool
+	// strange are the unknown keys that values use as variables without default.
+	strange []string
 }
 
 type conditionValue struct {
@@ -153,7 +158,13 @@ func (c *condition) compile(variables bool) {
 		v := &c.values[i]
 		v.compile(c.op.class, variables)
 		c.broken = c.broken || v.broken
+		for _, t := range v.tokens {
+			if t.kind == variable && !t.fallback && !knownKey(t.key) {
+				c.strange = append(c.strange, t.key)
+			}
+		}
 	}
+	c.unknown = !knownKey(c.key)
 }
 
 func (v *conditionValue) compile(class operatorClass, variables bool) {
@@ -200,8 +211,13 @@ func (c *condition) holds(ctx *Context, inDeny bool) bool {
 		return inDeny
 	}
 	e, err := ctx.find(c.key)
-	if err != nil {
+	if err != nil || e == nil && c.unknown {
 		return inDeny
+	}
+	for _, key := range c.strange {
+		if e, err := ctx.find(key); err != nil || e == nil {
+			return inDeny
+		}
 	}
 	if c.op.class == null {
 		absent := e == nil || e.multi && len(e.many) == 0

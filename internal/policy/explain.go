@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,8 @@ type Explanation struct {
 	// MissingKeys are the condition keys, and keys used as policy variables, that
 	// statements otherwise fitting the request asked for and the request did not have.
 	MissingKeys []string
+	// UnknownKeys are those of MissingKeys that are no known condition keys: conditions on them could not be evaluated.
+	UnknownKeys []string
 }
 
 // Element of a statement that did not fit the request.
@@ -42,6 +45,7 @@ type ConditionOutcome struct {
 	Condition
 	Present bool     // the request has the key
 	Got     []string // its values
+	Unknown []string // keys, its own or used as variables, that neither the request has nor anybody knows
 	Met     bool
 	Offset  int // of the key in the policy text
 }
@@ -130,9 +134,23 @@ func (e *evaluation) traceCondition(c *condition, inDeny bool) ConditionOutcome 
 		out.Present, out.Got = true, got.values()
 	} else {
 		e.missing(c.name)
+		if c.unknown {
+			out.Unknown = append(out.Unknown, c.name)
+		}
 	}
 	for i := range c.values {
 		e.missingIn(c.values[i].tokens)
+		for j := range c.values[i].tokens {
+			t := &c.values[i].tokens[j]
+			if slices.Contains(c.strange, t.key) {
+				if got, _ := e.ctx.find(t.key); got == nil {
+					out.Unknown = append(out.Unknown, t.name)
+				}
+			}
+		}
+	}
+	for _, name := range out.Unknown {
+		addKey(&e.trace.UnknownKeys, name)
 	}
 	return out
 }
@@ -163,13 +181,16 @@ func (e *evaluation) missingIn(tokens []token) {
 	}
 }
 
-func (e *evaluation) missing(name string) {
-	for _, have := range e.trace.MissingKeys {
+func (e *evaluation) missing(name string) { addKey(&e.trace.MissingKeys, name) }
+
+// addKey adds a key to a list unless it is there.
+func addKey(list *[]string, name string) {
+	for _, have := range *list {
 		if lowerKey(have) == lowerKey(name) {
 			return
 		}
 	}
-	e.trace.MissingKeys = append(e.trace.MissingKeys, name)
+	*list = append(*list, name)
 }
 
 // Matched lists the statements that applied: in the simulator's terms the matched statements.
@@ -215,6 +236,10 @@ func (x *Explanation) String() string {
 			met := "met"
 			if !c.Met {
 				met = "not met"
+			}
+			if len(c.Unknown) > 0 {
+				met = "counts as " + met
+				got = "no such condition key is known: " + strings.Join(c.Unknown, ", ")
 			}
 			fmt.Fprintf(&b, "    %s %s %q %s: %s\n", c.Operator, c.Key, c.Values, met, got)
 		}

@@ -25,7 +25,7 @@ func TestExplainStatements(t *testing.T) {
 	text := `{"Version":"2012-10-17","Statement":[
  {"Sid":"Other","Effect":"Allow","Action":"iam:*","Resource":"*"},
  {"Sid":"Place","Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::other/${aws:PrincipalTag/team}"},
- {"Sid":"Cond","Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"a:one":["x","y"]},"Bool":{"a:two":"true"}}},
+ {"Sid":"Cond","Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/one":["x","y"]},"Bool":{"aws:RequestTag/two":"true"}}},
  {"Sid":"Stop","Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"Null":{"aws:TokenIssueTime":"true"}}},
  {"Sid":"Open","Effect":"Allow","Action":"s3:*","Resource":"*"}]}`
 	p, err := Parse(text)
@@ -33,7 +33,7 @@ func TestExplainStatements(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ctx Context
-	ctx.Set("a:one", "z")
+	ctx.Set("aws:RequestTag/one", "z")
 	x := Explain(aliceReads(&ctx), &Policies{Identity: []Source{{ID: "p", Policy: p}}})
 	if x.Result() != "explicitDeny" || x.Statement.Sid != "Stop" || x.Source.ID != "p" || x.Layer != IdentityBased {
 		t.Errorf("decided by %+v", x.Decision)
@@ -46,8 +46,8 @@ func TestExplainStatements(t *testing.T) {
 		got[out.Statement.Sid] = out.Failed
 		if out.Statement.Sid == "Cond" {
 			want := []ConditionOutcome{
-				{Condition{"StringEquals", "a:one", []string{"x", "y"}}, true, []string{"z"}, false, strings.Index(text, `"a:one"`)},
-				{Condition{"Bool", "a:two", []string{"true"}}, false, nil, false, strings.Index(text, `"a:two"`)},
+				{Condition: Condition{"StringEquals", "aws:RequestTag/one", []string{"x", "y"}}, Present: true, Got: []string{"z"}, Met: false, Offset: strings.Index(text, `"aws:RequestTag/one"`)},
+				{Condition: Condition{"Bool", "aws:RequestTag/two", []string{"true"}}, Present: false, Got: nil, Met: false, Offset: strings.Index(text, `"aws:RequestTag/two"`)},
 			}
 			if !reflect.DeepEqual(out.Conditions, want) {
 				t.Errorf("conditions %+v, want %+v", out.Conditions, want)
@@ -57,7 +57,7 @@ func TestExplainStatements(t *testing.T) {
 	if want := map[string]Element{"Other": ActionElement, "Place": ResourceElement, "Cond": ConditionElement, "Stop": "", "Open": ""}; !reflect.DeepEqual(got, want) {
 		t.Errorf("outcomes %v, want %v", got, want)
 	}
-	if want := []string{"aws:TokenIssueTime", "aws:PrincipalTag/team", "a:two"}; !reflect.DeepEqual(x.MissingKeys, want) {
+	if want := []string{"aws:TokenIssueTime", "aws:PrincipalTag/team", "aws:RequestTag/two"}; !reflect.DeepEqual(x.MissingKeys, want) {
 		t.Errorf("missing keys %v, want %v", x.MissingKeys, want)
 	}
 	var matched []string
@@ -73,7 +73,7 @@ func TestExplainStatements(t *testing.T) {
 	if got := text[x.Statement.Start:x.Statement.End]; !strings.HasPrefix(got, `{"Sid":"Stop"`) || !strings.HasSuffix(got, `"true"}}}`) {
 		t.Errorf("source of the statement: %s", got)
 	}
-	if want := []string{"aws:PrincipalTag/team", "a:one", "a:two", "aws:TokenIssueTime"}; !reflect.DeepEqual(p.ContextKeys(), want) {
+	if want := []string{"aws:PrincipalTag/team", "aws:RequestTag/one", "aws:RequestTag/two", "aws:TokenIssueTime"}; !reflect.DeepEqual(p.ContextKeys(), want) {
 		t.Errorf("context keys %v, want %v", p.ContextKeys(), want)
 	}
 }
@@ -196,5 +196,24 @@ func TestResourceAccount(t *testing.T) {
 		if d := Decide(r, all); d.Allowed != c.allowed {
 			t.Errorf("%s of %q: allowed %v", c.resource, c.account, d.Allowed)
 		}
+	}
+}
+
+// TestExplainUnknownKeys: an explanation says which keys of a policy nobody knows.
+func TestExplainUnknownKeys(t *testing.T) {
+	p := policyOf(t, `{"Sid":"Home","Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"NotIpAddress":{"aws:Sourcelp":"10.0.0.0/8"},"StringNotEquals":{"aws:username":"${aws:usernmae}"}}}`)
+	var ctx Context
+	ctx.Set("aws:username", "alice")
+	x := Explain(aliceReads(&ctx), &Policies{Identity: []Source{{ID: "p", Policy: p}}})
+	if want := []string{"aws:Sourcelp", "aws:usernmae"}; x.Allowed || !reflect.DeepEqual(x.UnknownKeys, want) || !reflect.DeepEqual(x.MissingKeys, want) {
+		t.Errorf("allowed %v, unknown %v, missing %v", x.Allowed, x.UnknownKeys, x.MissingKeys)
+	}
+	if text := x.String(); !strings.Contains(text, `NotIpAddress aws:Sourcelp ["10.0.0.0/8"] counts as not met: no such condition key is known: aws:Sourcelp`) ||
+		!strings.Contains(text, "counts as not met: no such condition key is known: aws:usernmae") {
+		t.Errorf("explained as %s", text)
+	}
+	ctx.Set("aws:Sourcelp", "10.0.0.1")
+	if x = Explain(aliceReads(&ctx), &Policies{Identity: []Source{{Policy: p}}}); !reflect.DeepEqual(x.UnknownKeys, []string{"aws:usernmae"}) {
+		t.Errorf("unknown %v though the request has one of them", x.UnknownKeys)
 	}
 }

@@ -405,28 +405,30 @@ var conditionKeys = []struct {
 	asked     []string // values in policies
 }{
 	{key: "aws:username", operators: []string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"},
-		got: []string{"alice", "Alice", "a*", ""}, asked: []string{"alice", "ALICE", "a*", "*", "?lice", "${aws:username}", "${aws:PrincipalTag/team}", "x${a:none}", "${a:none, 'alice'}", "${a:many}", "a${*}", ""}},
+		got: []string{"alice", "Alice", "a*", ""}, asked: []string{"alice", "ALICE", "a*", "*", "?lice", "${aws:username}", "${aws:PrincipalTag/team}", "x${aws:RequestTag/none}", "${aws:RequestTag/none, 'alice'}", "${aws:RequestTag/many}", "a${*}", ""}},
 	{key: "aws:PrincipalTag/team", operators: []string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringOdd"},
-		got: []string{"red", "blue", "re*d"}, asked: []string{"red", "blue", "r*", "b?ue", "re.", "re${*}d", "${AWS:principaltag/TEAM}", "${a:none}"}},
-	{key: "a:many", multi: true, operators: []string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringNotEqualsIgnoreCase"},
-		got: []string{"x", "y", "z", "X"}, asked: []string{"x", "y", "z", "?", "${aws:username}", "${a:none}"}},
-	{key: "a:number", operators: []string{"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals", "NumericGreaterThan", "NumericGreaterThanEquals"},
+		got: []string{"red", "blue", "re*d"}, asked: []string{"red", "blue", "r*", "b?ue", "re.", "re${*}d", "${AWS:principaltag/TEAM}", "${aws:RequestTag/none}"}},
+	{key: "aws:RequestTag/many", multi: true, operators: []string{"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringNotEqualsIgnoreCase"},
+		got: []string{"x", "y", "z", "X"}, asked: []string{"x", "y", "z", "?", "${aws:username}", "${aws:RequestTag/none}", "${odd:key}", "${odd:key, 'x'}"}},
+	{key: "aws:RequestTag/number", operators: []string{"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals", "NumericGreaterThan", "NumericGreaterThanEquals"},
 		got: []string{"10", "9", "10.5", "-3", "010", "ten", "1e3"}, asked: []string{"10", "10.0", "9", "-3", "0", "10.5", "ten"}},
-	{key: "a:numbers", multi: true, operators: []string{"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericGreaterThan"},
+	{key: "aws:RequestTag/numbers", multi: true, operators: []string{"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericGreaterThan"},
 		got: []string{"1", "2", "3"}, asked: []string{"1", "2", "2.5"}},
 	{key: "aws:CurrentTime", operators: []string{"DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals", "DateGreaterThan", "DateGreaterThanEquals"},
 		got:   []string{"2026-05-07T12:00:00Z", "2026-05-07T00:00:00Z", "2026-01-01T00:00:00Z"},
 		asked: []string{"2026-05-07T12:00:00Z", "2026-05-07T14:00:00+02:00", "2026-05-07", "2026-05", "2026", "1778155200", "2026-05-07T12:00:00.5Z", "soon"}},
-	{key: "aws:SecureTransport", operators: []string{"Bool"}, got: []string{"true", "false", "TRUE", "maybe"}, asked: []string{"true", "false", "True", "${aws:SecureTransport}", "${a:none}"}},
+	{key: "aws:SecureTransport", operators: []string{"Bool"}, got: []string{"true", "false", "TRUE", "maybe"}, asked: []string{"true", "false", "True", "${aws:SecureTransport}", "${aws:RequestTag/none}"}},
 	{key: "aws:SourceIp", operators: []string{"IpAddress", "NotIpAddress"},
 		got:   []string{"::ffff:203.0.113.9", "203.0.113.9", "198.51.100.1", "2001:db8::1", "2001:db8:0:0:0:0:0:1", "here"},
 		asked: []string{"203.0.113.0/24", "203.0.113.9", "0.0.0.0/0", "2001:db8::/32", "2001:DB8::1", "::/0", "203.0.113.99/32", "nowhere"}},
 	{key: "aws:SourceArn", operators: []string{"ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"},
 		got: []string{"arn:aws:sns:eu-west-1:111122223333:topic-1", "arn:aws:s3:::box", "arn:aws:sns:eu-west-1:111122223333:topic:1", "text"},
 		asked: []string{"arn:aws:sns:*:111122223333:topic-?", "arn:aws:s3:::box", "arn:aws:sns:*:*:*", "arn:*:*:*:*:*", "arn:aws:sns:eu-west-1:*:topic:*",
-			"arn:aws:s3:::${aws:PrincipalTag/team}", "arn:aws:s3:::${a:none}", "*"}},
-	{key: "a:bytes", operators: []string{"BinaryEquals"}, got: []string{"QUJD", "AAAA"}, asked: []string{"QUJD", "AAE="}},
-	{key: "a:none", operators: []string{"StringEquals", "StringNotLike", "NumericNotEquals", "DateLessThan", "Bool", "NotIpAddress", "ArnLike", "BinaryEquals"}, asked: []string{"true"}},
+			"arn:aws:s3:::${aws:PrincipalTag/team}", "arn:aws:s3:::${aws:RequestTag/none}", "*"}},
+	{key: "odd:key", operators: []string{"StringEquals", "StringNotEquals", "NumericNotEquals", "ArnNotLike", "Bool"},
+		got: []string{"x"}, asked: []string{"x", "y", "${aws:username}"}},
+	{key: "aws:RequestTag/bytes", operators: []string{"BinaryEquals"}, got: []string{"QUJD", "AAAA"}, asked: []string{"QUJD", "AAE="}},
+	{key: "aws:RequestTag/none", operators: []string{"StringEquals", "StringNotLike", "NumericNotEquals", "DateLessThan", "Bool", "NotIpAddress", "ArnLike", "BinaryEquals"}, asked: []string{"true"}},
 }
 
 func (w oracleWorld) condition() map[string]any {
@@ -495,7 +497,7 @@ func (w oracleWorld) statement(principal, resource, trust bool) map[string]any {
 	}
 	if resource {
 		st[w.pick("Resource", "Resource", "Resource", "NotResource")] = w.few("*", "*", "arn:aws:s3:::box/*", "arn:aws:s3:::b*", "arn:aws:s3:::box", "arn:aws:s3:::b?x/alice/?",
-			"arn:aws:s3:::box/${aws:username}/*", "arn:aws:s3:::other/${aws:PrincipalTag/team, 'red'}", "arn:aws:s3:::box/${a:none}/*", "arn:aws:s3:::box/${*}",
+			"arn:aws:s3:::box/${aws:username}/*", "arn:aws:s3:::other/${aws:PrincipalTag/team, 'red'}", "arn:aws:s3:::box/${aws:RequestTag/none}/*", "arn:aws:s3:::box/${*}",
 			"arn:aws:dynamodb:*:111122223333:table/*", "arn:aws:dynamodb:*:table/Game", "arn:aws:*:*:*:*", "arn:*:sns:eu-*:*:topic", "arn:aws:s3:*", "arn:aws:dynamodb:eu-west-1:111122223333:ta*/Game")
 	}
 	if w.chance(40) {

@@ -30,7 +30,11 @@
 // What cannot be evaluated denies. A statement with an unknown operator, or with
 // a condition value that cannot be read, never allows, and denies as if the
 // condition held. The same holds when a lazily loaded condition key fails to
-// load. A policy that is missing (Source.Policy is nil) denies every request.
+// load, and of a condition key that is neither in the request nor known: not a
+// global one, not one of a service in package catalog, not one of a web identity
+// provider. AWS counts such a key as absent, so that a misspelt key lets an Allow
+// with a negated operator through and takes the force from a Deny. A policy that
+// is missing (Source.Policy is nil) denies every request.
 //
 // Values put in for policy variables are literal: a "*" in a tag value is never
 // a wildcard.

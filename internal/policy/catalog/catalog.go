@@ -1,7 +1,8 @@
 // Package catalog holds what AWS's service authorization reference says of the
 // services that Usher has to do with: their actions, the resource types that an
 // action can be limited to, and the condition keys with their types. It is
-// reference data, compiled in; decisions do not depend on it.
+// reference data, compiled in. Policies learn from it which condition keys there
+// are.
 //
 // # Notation of catalog.txt
 //
