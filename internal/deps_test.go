@@ -22,7 +22,7 @@ var imports = map[string]string{
 	"userpool":     "api/cognitoidp arn awsapi db ids notify seal srp token trigger",
 	"iam":          "api/iam arn awsapi db ids policy saml seal token",
 	"sts":          "access api/sts arn awsapi db iam ids policy saml seal token",
-	"identitypool": "access api/cognitoidentity arn awsapi db ids seal sts token",
+	"identitypool": "access api/cognitoidentity arn awsapi db ids saml seal sts token",
 	"gateway":      "arn awsapi db ids policy sigv4",
 }
 

@@ -159,6 +159,9 @@ func (s *Service) GetCredentialsForIdentity(ctx context.Context, in *api.GetCred
 	} else if err != nil {
 		return nil, err
 	}
+	if err := s.redeem(ctx, logins); err != nil {
+		return nil, err
+	}
 	return &api.GetCredentialsForIdentityResponse{IdentityId: &id, Credentials: &api.Credentials{
 		AccessKeyId: &c.AccessKeyID, SecretKey: &c.SecretAccessKey, SessionToken: &c.SessionToken, Expiration: &c.Expiration,
 	}}, nil

@@ -98,6 +98,9 @@ func (s *Service) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, in *ap
 	if err != nil {
 		return nil, err
 	}
+	if err := s.redeem(ctx, logins); err != nil {
+		return nil, err
+	}
 	return &api.GetOpenIdTokenForDeveloperIdentityResponse{IdentityId: &id, Token: &text}, nil
 }
 

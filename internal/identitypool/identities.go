@@ -214,7 +214,7 @@ func (s *Service) UnlinkIdentity(ctx context.Context, in *api.UnlinkIdentityInpu
 			return errNotPublic
 		}
 	}
-	return s.DB.Tx(ctx, func(tx *db.Tx) error {
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		held, err := s.owners(ctx, tx, p, logins)
 		if err != nil {
 			return err
@@ -229,6 +229,10 @@ func (s *Service) UnlinkIdentity(ctx context.Context, in *api.UnlinkIdentityInpu
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.redeem(ctx, logins)
 }
 
 // unlink removes the login of a provider, or one of a developer provider.

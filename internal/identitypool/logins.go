@@ -10,6 +10,7 @@ import (
 
 	api "usher/internal/api/cognitoidentity"
 	"usher/internal/awsapi"
+	"usher/internal/saml"
 	"usher/internal/token"
 )
 
@@ -26,6 +27,8 @@ type login struct {
 	tags      map[string]string // session tags that a developer gave
 	userSub   string            // of a user pool's user
 	originJTI string            // of the sign-in
+	assertion *saml.Assertion   // of a SAML response
+	roles     []string          // that the assertion lists
 }
 
 func errNotAuthorized(format string, args ...any) *awsapi.Error {
@@ -43,7 +46,7 @@ var (
 	errEnded        = errNotAuthorized("Invalid login token. Token is not valid anymore.")
 )
 
-func errMissingClaim(name string) error {
+func errMissingClaim(name string) *awsapi.Error {
 	return errNotAuthorized("Invalid login token. Missing a required claim: %s", name)
 }
 
@@ -101,6 +104,8 @@ func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string, deve
 		return s.verifyAmazon(ctx, from, text)
 	case oidcKind:
 		return s.verifyOIDC(ctx, p, from, text)
+	case samlKind:
+		return s.verifySAML(ctx, from, text)
 	}
 	return login{}, errNotServed.With(errors.New("logins of " + from.name + " are not served"))
 }

@@ -183,7 +183,13 @@ func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account str
 		}
 	}
 	for _, text := range p.SamlProviderARNs {
-		if a, err := arn.Parse(text); err != nil || a.Service != "iam" || a.AccountID != account || !strings.HasPrefix(a.Resource, "saml-provider/") {
+		known := false
+		if a, err := arn.Parse(text); err == nil && a.AccountID == account {
+			if known, err = s.SAML.HasSAMLProvider(ctx, text); err != nil {
+				return err
+			}
+		}
+		if !known {
 			return errNotAuthorized("Identity provider %s is not valid for account %s", text, account)
 		}
 	}

@@ -90,11 +90,13 @@ func (s *Service) taggable(ctx context.Context, poolID, name string) (*pool, *pr
 
 // defaultTags are the tags of "username and client".
 func defaultTags(from *provider) map[string]string {
-	user := "sub"
-	if from.kind == amazonKind {
-		user = "user_id"
+	switch from.kind {
+	case samlKind:
+		return map[string]string{"username": samlNameID, "client": samlName}
+	case amazonKind:
+		return map[string]string{"username": "user_id", "client": "aud"}
 	}
-	return map[string]string{"username": user, "client": "aud"}
+	return map[string]string{"username": "sub", "client": "aud"}
 }
 
 // sessionTags are the tags that the logins give the session. Where two give the same, the first in their order counts.

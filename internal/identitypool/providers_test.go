@@ -86,10 +86,8 @@ func TestOtherProviders(t *testing.T) {
 		provider, err := w.iamAdmin.CreateOpenIDConnectProvider(ctx, &sdkiam.CreateOpenIDConnectProviderInput{Url: &issuer, ClientIDList: []string{"app1", "app2"}})
 		check(t, err)
 		corp := strings.TrimPrefix(issuer, "http://")
-		saml := "arn:aws:iam::" + w.account + ":saml-provider/corp"
 		pool := w.newPool(func(in *sdk.CreateIdentityPoolInput) {
 			in.OpenIdConnectProviderARNs = []string{*provider.OpenIDConnectProviderArn}
-			in.SamlProviderARNs = []string{saml}
 			in.DeveloperProviderName = aws.String("backend")
 			in.SupportedLoginProviders = map[string]string{"accounts.google.com": "google-app", "appleid.apple.com": "apple-app", "graph.facebook.com": "1234",
 				"www.amazon.com": "amazon-app", "api.twitter.com": "key;secret"}
@@ -146,12 +144,6 @@ func TestOtherProviders(t *testing.T) {
 				}
 			})
 		}
-		samlLogin := map[string]string{saml: "PHNhbWw+"}
-		_, err = w.nobody.GetId(ctx, &sdk.GetIdInput{IdentityPoolId: &pool, Logins: samlLogin})
-		wantError(t, err, prefix+"Logins of this identity provider are not supported.")
-		_, err = w.tokenFor(w.getID(pool, nil), samlLogin)
-		wantError(t, err, "InvalidParameterException: Basic (classic) flow is not supported with SAML, please use enhanced flow.")
-
 		// A provider that IAM no longer has, and providers that do not answer.
 		w.elsewhere.down.Store(true)
 		_, err = w.nobody.GetId(ctx, &sdk.GetIdInput{IdentityPoolId: &pool, Logins: map[string]string{"graph.facebook.com": "1234/secret-token"}})

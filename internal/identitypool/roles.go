@@ -117,15 +117,21 @@ func (s *Service) role(ctx context.Context, p *pool, logins []login, custom *str
 	for _, l := range logins {
 		state = "authenticated"
 		key, ok := s.mappingOf(p, &l)
-		if !ok {
-			continue
-		}
 		m := p.RoleMappings[key]
+		if !ok && len(l.roles) == 0 {
+			continue
+		} else if !ok { // an assertion that lists roles chooses by itself
+			key, m = l.name, api.RoleMapping{Type: new(api.RoleMappingTypeToken), AmbiguousRoleResolution: new(api.AmbiguousRoleResolutionTypeDeny)}
+		}
 		awsapi.Annotate(ctx, "role_mapping", key)
 		var role string
 		reason := errors.New("the token names no role, or several and none that is preferred")
 		if *m.Type == api.RoleMappingTypeToken {
-			role = tokenRole(&l, custom)
+			if l.assertion != nil {
+				role = l.assertedRole(custom)
+			} else {
+				role = tokenRole(&l, custom)
+			}
 			if role == "" && custom != nil {
 				return "", errForbiddenRole(*custom)
 			}

@@ -2,10 +2,10 @@
 // identity into temporary credentials of an IAM role or into an OpenID token that STS takes.
 //
 // A login is a token of a user pool of this installation, of an OpenID Connect provider registered in IAM or of a public
-// provider, really verified, or the word of a backend that signs its call. A user pool may be spelled as AWS spells it
+// provider, or the response of a SAML provider registered in IAM, really verified, or the word of a backend that signs its call. A user pool may be spelled as AWS spells it
 // (cognito-idp.{region}.amazonaws.com/{poolId}) or by this installation's own host; both are one provider (see names.go).
-// Tokens are issued under this installation's own host, {public-url}/identity. SAML and Twitter providers can be configured;
-// their logins are refused.
+// Tokens are issued under this installation's own host, {public-url}/identity. Twitter can be configured; its logins are
+// refused.
 //
 // The operations are those of the Amazon Cognito Federated Identities API Reference.
 package identitypool
@@ -23,6 +23,7 @@ import (
 	"usher/internal/arn"
 	"usher/internal/awsapi"
 	"usher/internal/db"
+	"usher/internal/saml"
 	"usher/internal/seal"
 	"usher/internal/sts"
 	"usher/internal/token"
@@ -42,6 +43,7 @@ type Config struct {
 	UserPools UserPools
 	// OIDC returns the OpenID Connect provider of an account with exactly this issuer, or db.ErrNotFound; nil: there are none.
 	OIDC       func(ctx context.Context, account, issuer string) (*OIDCProvider, error)
+	SAML       SAMLVerifier
 	Remote     *token.Remote     // keys of OpenID Connect providers; nil: of public addresses
 	Endpoints  Endpoints         // of public providers
 	Upstreams  map[string]string // by identity pool: the URL of another STS, which gives the pool's credentials
@@ -56,6 +58,15 @@ type Config struct {
 // CredentialIssuer gives temporary credentials of a role whose trust policy agrees; *sts.Service.
 type CredentialIssuer interface {
 	AssumeWebIdentity(context.Context, sts.WebIdentity) (sts.Credentials, error)
+}
+
+// SAMLVerifier knows the SAML providers that accounts have registered in IAM; *sts.Service.
+type SAMLVerifier interface {
+	HasSAMLProvider(ctx context.Context, arn string) (bool, error)
+	// VerifySAML verifies a response of a provider and refuses one whose assertion was used up.
+	VerifySAML(ctx context.Context, arn, response string) (*saml.Assertion, error)
+	// RedeemSAML uses an assertion up, or says that somebody was faster.
+	RedeemSAML(context.Context, *saml.Assertion) error
 }
 
 // UserPools is what is asked of user pools; *userpool.Service.

@@ -165,7 +165,7 @@ func (s *Service) AssumeRoleWithSAML(ctx context.Context, in *sts.AssumeRoleWith
 	if err != nil {
 		return nil, err
 	}
-	if err := s.redeem(ctx, assertion); err != nil {
+	if err := s.RedeemSAML(ctx, assertion); err != nil {
 		return nil, err
 	}
 	return &sts.AssumeRoleWithSAMLResponse{
@@ -193,6 +193,35 @@ func (s *Service) verifySAML(provider *iam.SAMLProvider, response string) (*saml
 		if errors.Is(err, e.fault) {
 			return nil, e.told.With(err)
 		}
+	}
+	return a, err
+}
+
+// HasSAMLProvider reports whether there is a SAML provider with an ARN, in whichever account.
+func (s *Service) HasSAMLProvider(ctx context.Context, provider string) (bool, error) {
+	_, err := s.IAM.SAMLProvider(ctx, provider)
+	if errors.Is(err, db.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// VerifySAML verifies a response of the provider with an ARN by the rules of AssumeRoleWithSAML. A refusal is an
+// *awsapi.Error in the words of STS. The assertion is not used up, but one that was is refused.
+func (s *Service) VerifySAML(ctx context.Context, provider, response string) (*saml.Assertion, error) {
+	p, err := s.IAM.SAMLProvider(ctx, provider)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, errSAMLNoProvider
+	} else if err != nil {
+		return nil, err
+	}
+	a, err := s.verifySAML(p, response)
+	if err != nil {
+		return nil, err
+	}
+	used, err := db.One[int64](ctx, s.DB, `SELECT COUNT(*) FROM sts_saml_assertions WHERE id = $1`, redemption(a))
+	if err == nil && used > 0 {
+		err = errSAMLReplay
 	}
 	return a, err
 }
@@ -331,13 +360,18 @@ func (l *samlLogin) limit(lifetime time.Duration, now time.Time) (time.Duration,
 	return lifetime, nil
 }
 
-// redeem notes that an assertion was used; it counts once in the whole installation. It is remembered for longer than the
-// assertion is valid by the clock of any node.
-func (s *Service) redeem(ctx context.Context, a *saml.Assertion) error {
+// redemption names an assertion in sts_saml_assertions.
+func redemption(a *saml.Assertion) string {
 	hash := sha256.Sum256(append(a.Key[:], a.ID...))
+	return base64.RawURLEncoding.EncodeToString(hash[:])
+}
+
+// RedeemSAML notes that an assertion was used; it counts once in the whole installation. It is remembered for longer than
+// the assertion is valid by the clock of any node.
+func (s *Service) RedeemSAML(ctx context.Context, a *saml.Assertion) error {
 	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sts_saml_assertions (id, expires) VALUES ($1, $2)`,
-			base64.RawURLEncoding.EncodeToString(hash[:]), a.Expires.Add(clockSkew).Unix())
+			redemption(a), a.Expires.Add(clockSkew).Unix())
 		return err
 	})
 	if db.IsUnique(err) {

@@ -84,6 +84,49 @@ refused "Response signature invalid" assume "$(respond thief both)"
 refused "Not authorized to perform sts:AssumeRoleWithSAML" assume "$(respond corp assertion)" "arn:aws:iam::$account:role/admin"
 refused "Specified provider doesn't exist" assume "$(respond corp assertion)" "$role" "$provider-2"
 
+step "an identity pool: identity, role by an attribute, session tag, each response once"
+idpool=$(aws cognito-identity create-identity-pool --identity-pool-name app --no-allow-unauthenticated-identities --allow-classic-flow \
+  --saml-provider-arns "$provider" --query IdentityPoolId --output text)
+pool_role() { # NAME
+  aws iam create-role --role-name "$1" --query Role.Arn --output text --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+    "Principal":{"Federated":"cognito-identity.amazonaws.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession"],"Condition":{
+    "StringEquals":{"cognito-identity.amazonaws.com:aud":"'"$idpool"'"},"ForAnyValue:StringLike":{"cognito-identity.amazonaws.com:amr":"'"$provider"':SAML:*"}}}]}'
+  aws iam put-role-policy --role-name "$1" --policy-name data --policy-document '{"Version":"2012-10-17","Statement":[
+    {"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::data/'"$1"'/${aws:PrincipalTag/team}/*"}]}'
+}
+plain=$(pool_role plain)
+sales=$(pool_role sales)
+aws cognito-identity set-identity-pool-roles --identity-pool-id "$idpool" --roles "authenticated=$plain" --role-mappings '{"'"$provider"'":{"Type":"Rules",
+  "AmbiguousRoleResolution":"AuthenticatedRole","RulesConfiguration":{"Rules":[{"Claim":"dept","MatchType":"Equals","Value":"sales","RoleARN":"'"$sales"'"}]}}}'
+aws cognito-identity set-principal-tag-attribute-map --identity-pool-id "$idpool" --identity-provider-name "$provider" --principal-tags team=team >/dev/null
+all_attributes=$attributes attributes='"mail":["ada@example.org"]' # without the attribute Role
+logins() { jq -nc --arg k "$provider" --arg v "$1" '{($k):$v}'; }
+getid() { public cognito-identity get-id --identity-pool-id "$idpool" --logins "$(logins "$1")" --query IdentityId --output text; }
+vend() { public cognito-identity get-credentials-for-identity --identity-id "$1" --logins "$(logins "$2")" --output json; }
+ada=$(respond corp both ',"dept":["sales"],"team":["blue"]')
+identity=$(getid "$ada")
+equal "$(getid "$ada")" "$identity"
+equal "$(getid "$(respond corp message)")" "$identity"
+refused "not supported with SAML" public cognito-identity get-open-id-token --identity-id "$identity" --logins "$(logins "$ada")"
+vend "$identity" "$ada" >"$work/vended.json"
+mapfile -t c < <(jq -r '.Credentials | .AccessKeyId, .SecretKey, .SessionToken' "$work/vended.json")
+equal "$(as "${c[@]}" sts get-caller-identity --query Arn --output text)" "arn:aws:sts::$account:assumed-role/sales/CognitoIdentityCredentials"
+as "${c[@]}" s3 cp --quiet "$work/mine.txt" s3://data/sales/blue/mine.txt
+refused AccessDenied as "${c[@]}" s3api put-object --bucket data --key sales/red/mine.txt --body "$work/mine.txt"
+refused AccessDenied as "${c[@]}" s3api put-object --bucket data --key plain/blue/mine.txt --body "$work/mine.txt"
+refused "has been used already" vend "$identity" "$ada"
+refused "has been used already" getid "$ada"
+vend "$identity" "$(respond corp assertion ',"team":["red"]')" >"$work/vended.json"
+mapfile -t c < <(jq -r '.Credentials | .AccessKeyId, .SecretKey, .SessionToken' "$work/vended.json")
+as "${c[@]}" s3 cp --quiet "$work/mine.txt" s3://data/plain/red/mine.txt
+refused AccessDenied as "${c[@]}" s3api put-object --bucket data --key sales/red/mine.txt --body "$work/mine.txt"
+refused "Response signature invalid" getid "$(edit "$(respond corp both)" 's/ada@example.org/root@example.org/')"
+refused "Response signature invalid" getid "$(respond thief both)"
+refused "required audience" getid "$(respond corp both "" 0 https://signin.aws.amazon.com/saml urn:other)"
+refused "required recipient" getid "$(respond corp both "" 0 https://elsewhere.example.org/saml)"
+refused "must be redeemed within 5 minutes" getid "$(respond corp both "" 301)"
+attributes=$all_attributes
+
 step "other keys, and no provider any more"
 idp metadata "$work/thief" >"$work/rotated.xml"
 aws iam update-saml-provider --saml-provider-arn "$provider" --saml-metadata-document "file://$work/rotated.xml" >/dev/null
