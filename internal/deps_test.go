@@ -10,7 +10,7 @@ import (
 
 // imports is the table: a package may import of Usher exactly what stands behind it; imports point down only.
 var imports = map[string]string{
-	"arn": "", "ids": "", "sigv4": "", "srp": "", "seal": "", "token": "",
+	"argon2id": "", "arn": "", "ids": "", "sigv4": "", "srp": "", "seal": "", "token": "",
 	"policy": "arn policy/catalog", "policy/catalog": "",
 	"db": "", "db/dbtest": "db ids",
 	"saml": "", "saml/samltest": "",
@@ -19,7 +19,7 @@ var imports = map[string]string{
 	"trigger": "arn", "trigger/triggertest": "sigv4",
 	"access": "arn awsapi db policy sigv4",
 
-	"userpool":     "api/cognitoidp arn awsapi db ids notify seal srp token trigger",
+	"userpool":     "api/cognitoidp argon2id arn awsapi db ids notify seal srp token trigger",
 	"iam":          "api/iam arn awsapi db ids policy saml seal token",
 	"sts":          "access api/sts arn awsapi db iam ids policy saml seal token",
 	"identitypool": "access api/cognitoidentity arn awsapi db ids saml seal sts token",

@@ -39,7 +39,7 @@ func (a *signIn) provePassword(ctx context.Context, name, password string) error
 // checkPassword returns nil if password is that of the user whom the sign-in has admitted, and counts it if not. The caller
 // is in the gate.
 func (a *signIn) checkPassword(ctx context.Context, password string) error {
-	ok, err := a.isSignInPassword(a.pool, a.user, password)
+	ok, err := a.isSignInPassword(ctx, a.pool, a.user, password)
 	if err != nil {
 		return err
 	}

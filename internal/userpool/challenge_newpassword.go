@@ -70,7 +70,7 @@ func (a *signIn) answerNewPassword(ctx context.Context, st session) (*outcome, e
 	if err != nil {
 		return nil, err
 	}
-	stored, err := a.newPassword(a.pool, a.user, password) // before the transaction: it takes a while
+	stored, err := a.newPassword(ctx, a.pool, a.user, password) // before the transaction: it takes a while
 	if err != nil {
 		return nil, err
 	}

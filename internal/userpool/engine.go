@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"runtime"
 	"usher/internal/token"
 )
 
@@ -20,6 +21,6 @@ func (s *Service) initAuth() {
 		attempts: &gate{names: map[string]*turn{}},
 		used:     newUsedBlocks(s.DB, s.DB.Shared()),
 		verified: token.NewVerifiedCache(verifiedTokens),
-		hashing:  newHashing(),
+		hashing:  newHashing(runtime.GOMAXPROCS(0)),
 	}
 }

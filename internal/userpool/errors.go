@@ -166,6 +166,7 @@ var (
 	errPasswordUpper   = errPassword("Password must have uppercase characters")
 	errPasswordSymbol  = errPassword("Password must have symbol characters")
 	errPasswordStorage = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
+	errTooManyHashes   = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
 	errPasswordUsed    = cognitoidp.ErrPasswordHistoryPolicyViolation.Msg("Password has previously been used")
 )
 

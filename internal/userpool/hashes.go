@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"context"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,16 +10,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/crypto/scrypt"
 
-	"usher/internal/api/cognitoidp"
+	"usher/internal/argon2id"
 )
 
 // Slow hashes of passwords: our own Argon2id, and those that users bring along when they are imported.
@@ -49,7 +48,7 @@ const (
 var errHashForm = errors.New("not a hash in the form of the algorithm, or one that costs more than is allowed")
 
 // hashCheck reports whether a password is the one of a hash.
-type hashCheck func(plain string) bool
+type hashCheck func(m *argon2id.Memory, plain string) bool
 
 // parseHash reads a hash of one of the algorithms of PasswordHashingAlgorithmType.
 func parseHash(algorithm, text string) (hashCheck, error) {
@@ -86,8 +85,8 @@ func parseArgon2id(text string) (hashCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(plain string) bool {
-		return subtle.ConstantTimeCompare(argon2.IDKey([]byte(plain), salt, time, memory, 1, uint32(len(hash))), hash) == 1
+	return func(m *argon2id.Memory, plain string) bool {
+		return subtle.ConstantTimeCompare(m.Key([]byte(plain), salt, time, memory, uint32(len(hash))), hash) == 1
 	}, nil
 }
 
@@ -97,7 +96,9 @@ func parseBcrypt(text string) (hashCheck, error) {
 	if err != nil || len(text) != 60 || cost > mostBcryptCost || !strings.Contains("abxy", text[2:3]) {
 		return nil, errHashForm
 	}
-	return func(plain string) bool { return bcrypt.CompareHashAndPassword([]byte(text), []byte(plain)) == nil }, nil
+	return func(_ *argon2id.Memory, plain string) bool {
+		return bcrypt.CompareHashAndPassword([]byte(text), []byte(plain)) == nil
+	}, nil
 }
 
 // parseScrypt reads N$r$p$SALT$HASH, the last two in hexadecimal.
@@ -115,7 +116,7 @@ func parseScrypt(text string) (hashCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(plain string) bool {
+	return func(_ *argon2id.Memory, plain string) bool {
 		key, err := scrypt.Key([]byte(plain), salt, n, r, 1, len(hash))
 		return err == nil && subtle.ConstantTimeCompare(key, hash) == 1
 	}, nil
@@ -137,7 +138,7 @@ func parsePBKDF2(text string) (hashCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(plain string) bool {
+	return func(_ *argon2id.Memory, plain string) bool {
 		key, err := pbkdf2.Key(sha256.New, plain, salt, iterations, len(hash))
 		return err == nil && subtle.ConstantTimeCompare(key, hash) == 1
 	}, nil
@@ -167,33 +168,44 @@ func algorithmOf(text string) string {
 }
 
 // newHash returns our own hash of a password.
-func newHash(plain string) string {
+func newHash(m *argon2id.Memory, plain string) string {
 	salt := make([]byte, 16)
 	rand.Read(salt)
 	encode := base64.RawStdEncoding.EncodeToString
-	return ownHash + encode(salt) + "$" + encode(argon2.IDKey([]byte(plain), salt, mostArgonTime, mostArgonMemory, 1, 32))
+	return ownHash + encode(salt) + "$" + encode(m.Key([]byte(plain), salt, mostArgonTime, mostArgonMemory, 32))
 }
 
-// hashing bounds the computations of slow hashes under way: as many as there are cores, since each takes a core and up to
-// 64 MiB, and so many that wait for their turn.
+// hashing bounds the computations of slow hashes: as many as there are cores are under way, each in memory that the next one
+// uses again, and so many wait for their turn. More are refused at once, since they would only end after their callers have
+// given up.
 type hashing struct {
-	turns   chan struct{}
-	waiting atomic.Int64
+	turns   chan *argon2id.Memory
+	waiting atomic.Int64 // or under way
 }
 
-// hashQueue is how many computations wait for each core: about a second's.
+// hashQueue is how many computations there are at once for each core: about a second's.
 const hashQueue = 50
 
-func newHashing() *hashing { return &hashing{turns: make(chan struct{}, runtime.GOMAXPROCS(0))} }
+func newHashing(cores int) *hashing {
+	h := &hashing{turns: make(chan *argon2id.Memory, cores)}
+	for range cores {
+		h.turns <- new(argon2id.Memory)
+	}
+	return h
+}
 
-// do runs a computation in its turn.
-func (h *hashing) do(compute func()) error {
+// do runs a computation in its turn. Who gives up waiting is not computed for.
+func (h *hashing) do(ctx context.Context, compute func(*argon2id.Memory)) error {
 	defer h.waiting.Add(-1)
 	if h.waiting.Add(1) > int64(hashQueue*cap(h.turns)) {
-		return cognitoidp.ErrTooManyRequests.Msg("Too many requests")
+		return errTooManyHashes
 	}
-	h.turns <- struct{}{}
-	defer func() { <-h.turns }()
-	compute()
-	return nil
+	select {
+	case m := <-h.turns:
+		defer func() { h.turns <- m }()
+		compute(m)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"usher/internal/argon2id"
 	"usher/internal/db"
 	"usher/internal/srp"
 )
@@ -43,7 +44,7 @@ func (p *pool) storesPassword() (verifier, hash bool) {
 }
 
 // storePassword makes what the pool stores of a password.
-func (s *Service) storePassword(p *pool, u *user, plain string) (w password, err error) {
+func (s *Service) storePassword(ctx context.Context, p *pool, u *user, plain string) (w password, err error) {
 	verifier, hash := p.storesPassword()
 	if verifier {
 		var plainVerifier []byte
@@ -51,7 +52,7 @@ func (s *Service) storePassword(p *pool, u *user, plain string) (w password, err
 		w.verifier = s.verifiers.Seal(plainVerifier, verifierOwner(p.ID, u.Sub))
 	}
 	if hash {
-		err = s.auth.hashing.do(func() { w.hash = s.sealHash(p, u, newHash(plain)) })
+		err = s.auth.hashing.do(ctx, func(m *argon2id.Memory) { w.hash = s.sealHash(p, u, newHash(m, plain)) })
 	}
 	return w, err
 }
@@ -72,7 +73,7 @@ func hashOwner(pool, sub string) []byte { return []byte(pool + "|" + sub + "|has
 func (u *user) current() oldPassword { return oldPassword{u.Salt, u.Verifier, u.Doc.V.Hash} }
 
 // isPassword reports whether plain is a password that the user has or had.
-func (s *Service) isPassword(p *pool, u *user, stored oldPassword, plain string) (ok bool, err error) {
+func (s *Service) isPassword(ctx context.Context, p *pool, u *user, stored oldPassword, plain string) (ok bool, err error) {
 	if stored.Verifier != nil {
 		verifier, err := s.openVerifier(p.ID, u.Sub, stored.Verifier)
 		if err != nil {
@@ -88,18 +89,18 @@ func (s *Service) isPassword(p *pool, u *user, stored oldPassword, plain string)
 	if err != nil {
 		return false, err
 	}
-	err = s.auth.hashing.do(func() { ok = check(plain) })
+	err = s.auth.hashing.do(ctx, func(m *argon2id.Memory) { ok = check(m, plain) })
 	return ok, err
 }
 
 // isSignInPassword is isUserPassword for who is not signed in: it does the work of the pool's storage for a user without a
 // password, too. An imported user who has not signed in yet can be told apart by the time that his hash takes.
-func (s *Service) isSignInPassword(p *pool, u *user, plain string) (bool, error) {
+func (s *Service) isSignInPassword(ctx context.Context, p *pool, u *user, plain string) (bool, error) {
 	if u.hasPassword() {
-		return s.isUserPassword(p, u, plain)
+		return s.isUserPassword(ctx, p, u, plain)
 	}
 	if verifier, _ := p.storesPassword(); !verifier {
-		return false, s.auth.hashing.do(func() { newHash(plain) })
+		return false, s.auth.hashing.do(ctx, func(m *argon2id.Memory) { newHash(m, plain) })
 	}
 	fake := p.fake(u.Username)
 	srp.CheckPassword(p.name(), u.Username, plain, fake.Salt, fake.Verifier)
@@ -120,7 +121,7 @@ func (s *Service) restorePassword(ctx context.Context, p *pool, u *user, plain s
 	if verifier == (u.Verifier != nil) && hash == own && hash == (u.Doc.V.Hash != nil) {
 		return nil
 	}
-	w, err := s.storePassword(p, u, plain)
+	w, err := s.storePassword(ctx, p, u, plain)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,11 @@
 package userpool
 
 import (
+	"context"
+	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +13,7 @@ import (
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 
+	"usher/internal/argon2id"
 	"usher/internal/db"
 )
 
@@ -21,13 +26,14 @@ var hashVectors = []struct{ algorithm, hash, password string }{
 }
 
 func TestHashes(t *testing.T) {
-	for _, v := range append(hashVectors, struct{ algorithm, hash, password string }{algorithmArgon2id, newHash(testPassword), testPassword}) {
+	var m argon2id.Memory
+	for _, v := range append(hashVectors, struct{ algorithm, hash, password string }{algorithmArgon2id, newHash(&m, testPassword), testPassword}) {
 		check, err := parseHash(v.algorithm, v.hash)
 		if err != nil || algorithmOf(v.hash) != v.algorithm {
 			t.Errorf("%s: %v, taken for %s", v.hash, err, algorithmOf(v.hash))
 			continue
 		}
-		if !check(v.password) || check(v.password+"x") || check("") {
+		if !check(&m, v.password) || check(&m, v.password+"x") || check(&m, "") {
 			t.Errorf("%s: wrong", v.hash)
 		}
 	}
@@ -68,8 +74,63 @@ func FuzzParseHash(f *testing.F) {
 }
 
 func BenchmarkArgon2id(b *testing.B) {
+	var m argon2id.Memory
+	b.ReportAllocs()
 	for b.Loop() {
-		newHash(testPassword)
+		newHash(&m, testPassword)
+	}
+}
+
+// TestHashOverload: as many hashes as there are cores are computed at once, and so many wait; whoever comes then is told to
+// come again, while sign-ins that need no hash go on.
+func TestHashOverload(t *testing.T) {
+	ts := newTestServerSQLite(t)
+	srpApp, app := ts.newApp(t), ts.newApp(t, storing(storageArgon2id))
+	srpApp.user(t, "alice")
+	app.user(t, "alice")
+	ts.auth.hashing = newHashing(1)
+	release, begun := make(chan struct{}), make(chan struct{}, hashQueue)
+	var atOnce, most atomic.Int64
+	var all sync.WaitGroup
+	work := func(*argon2id.Memory) {
+		most.Store(max(most.Load(), atOnce.Add(1)))
+		begun <- struct{}{}
+		<-release
+		atOnce.Add(-1)
+	}
+	for range hashQueue {
+		all.Go(func() {
+			if err := ts.auth.hashing.do(t.Context(), work); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-begun
+	for ts.auth.hashing.waiting.Load() < hashQueue {
+		time.Sleep(time.Millisecond)
+	}
+	_, err := app.password(t, "alice", testPassword)
+	wantError(t, "one too many", err, "TooManyRequestsException", "Too many requests")
+	srpApp.signIn(t, "alice", testPassword)
+	if _, err := srpApp.srp(t, "alice", testPassword); err != nil {
+		t.Errorf("SRP while hashes wait: %v", err)
+	}
+	close(release)
+	all.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d hashes at once on one core", most.Load())
+	}
+	app.signIn(t, "alice", testPassword)
+
+	m := <-ts.auth.hashing.turns
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := ts.auth.hashing.do(gone, func(*argon2id.Memory) { t.Error("computed for nobody") }); !errors.Is(err, context.Canceled) {
+		t.Errorf("gave up waiting: %v", err)
+	}
+	ts.auth.hashing.turns <- m
+	if n := ts.auth.hashing.waiting.Load(); n != 0 {
+		t.Errorf("%d wait", n)
 	}
 }
 

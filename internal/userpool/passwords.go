@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"context"
 	"crypto/rand"
 	"math/big"
 	"strings"
@@ -82,7 +83,7 @@ type password struct {
 //
 // It fails if the pool keeps a history of passwords and this one is in it: of as many as PasswordHistorySize says, the
 // current one included.
-func (s *Service) newPassword(p *pool, u *user, plain string) (password, error) {
+func (s *Service) newPassword(ctx context.Context, p *pool, u *user, plain string) (password, error) {
 	kept := int(deref(p.Settings.Policies.PasswordPolicy.PasswordHistorySize))
 	var history []oldPassword
 	if kept > 0 && u.hasPassword() {
@@ -90,7 +91,7 @@ func (s *Service) newPassword(p *pool, u *user, plain string) (password, error) 
 	}
 	history = history[:min(len(history), kept)]
 	for _, old := range history {
-		used, err := s.isPassword(p, u, old, plain)
+		used, err := s.isPassword(ctx, p, u, old, plain)
 		if err != nil {
 			return password{}, err
 		}
@@ -98,7 +99,7 @@ func (s *Service) newPassword(p *pool, u *user, plain string) (password, error) 
 			return password{}, errPasswordUsed
 		}
 	}
-	stored, err := s.storePassword(p, u, plain)
+	stored, err := s.storePassword(ctx, p, u, plain)
 	stored.history = history
 	return stored, err
 }
@@ -111,11 +112,11 @@ func (u *user) setPassword(w password, now int64) {
 
 // isUserPassword reports whether plain is the user's password. It takes the same time for every password; a user without
 // one has none that fits.
-func (s *Service) isUserPassword(p *pool, u *user, plain string) (bool, error) {
+func (s *Service) isUserPassword(ctx context.Context, p *pool, u *user, plain string) (bool, error) {
 	if !u.hasPassword() {
 		return false, nil
 	}
-	return s.isPassword(p, u, u.current(), plain)
+	return s.isPassword(ctx, p, u, u.current(), plain)
 }
 
 // openVerifier returns an SRP verifier as package srp takes it.

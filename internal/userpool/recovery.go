@@ -122,7 +122,7 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 	}
 	var stored password
 	if right && !found.invented() {
-		if stored, err = s.newPassword(p, found, *in.Password); err != nil {
+		if stored, err = s.newPassword(ctx, p, found, *in.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -192,13 +192,13 @@ func (s *Service) ChangePassword(ctx context.Context, in *cognitoidp.ChangePassw
 		return nil, err
 	}
 	if u.hasPassword() {
-		if ok, err := s.isUserPassword(p, u, *in.PreviousPassword); err != nil {
+		if ok, err := s.isUserPassword(ctx, p, u, *in.PreviousPassword); err != nil {
 			return nil, err
 		} else if !ok {
 			return nil, errWrongPassword
 		}
 	}
-	stored, err := s.newPassword(p, u, *in.ProposedPassword)
+	stored, err := s.newPassword(ctx, p, u, *in.ProposedPassword)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 		return nil, err
 	}
 	if in.Password != nil {
-		stored, err := s.newPassword(p, u, *in.Password) // before the transaction: it takes a while
+		stored, err := s.newPassword(ctx, p, u, *in.Password) // before the transaction: it takes a while
 		if err != nil {
 			return nil, err
 		}

@@ -297,7 +297,7 @@ func (s *Service) AdminCreateUser(ctx context.Context, in *cognitoidp.AdminCreat
 	var plain string
 	if !passwordless {
 		var stored password
-		if plain, stored, err = s.temporaryPassword(p, u, in.TemporaryPassword); err != nil {
+		if plain, stored, err = s.temporaryPassword(ctx, p, u, in.TemporaryPassword); err != nil {
 			return nil, err
 		}
 		u.setPassword(stored, u.Created)
@@ -327,7 +327,7 @@ func (s *Service) inviteAgain(ctx context.Context, p *pool, in *cognitoidp.Admin
 	if err != nil {
 		return nil, err
 	}
-	plain, stored, err := s.temporaryPassword(p, found, in.TemporaryPassword)
+	plain, stored, err := s.temporaryPassword(ctx, p, found, in.TemporaryPassword)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +373,7 @@ func (u *user) mediums(desired []string, passwordKnown bool) ([]string, error) {
 }
 
 // temporaryPassword checks the password that an administrator gave, or generates one.
-func (s *Service) temporaryPassword(p *pool, u *user, given *string) (plain string, stored password, err error) {
+func (s *Service) temporaryPassword(ctx context.Context, p *pool, u *user, given *string) (plain string, stored password, err error) {
 	if given == nil {
 		plain = p.generatePassword()
 	} else {
@@ -382,7 +382,7 @@ func (s *Service) temporaryPassword(p *pool, u *user, given *string) (plain stri
 			return "", password{}, err
 		}
 	}
-	stored, err = s.newPassword(p, u, plain)
+	stored, err = s.newPassword(ctx, p, u, plain)
 	return plain, stored, err
 }
 
@@ -406,7 +406,7 @@ func (s *Service) AdminSetUserPassword(ctx context.Context, in *cognitoidp.Admin
 	if err := p.checkPassword(*in.Password); err != nil {
 		return nil, err
 	}
-	stored, err := s.newPassword(p, found, *in.Password)
+	stored, err := s.newPassword(ctx, p, found, *in.Password)
 	if err != nil {
 		return nil, err
 	}
