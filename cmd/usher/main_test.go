@@ -53,6 +53,8 @@ func TestCommandLine(t *testing.T) {
 		{"nonsense", `unknown command "nonsense"`},
 		{"trust", "want one of: trust github, trust gitlab, trust kubernetes, trust oidc"},
 		{"account", "want one of: account create, account list"},
+		{"pool", "want one of: pool export"},
+		{"pool export --data DATA eu-central-1_AbCdEfGhI --out -", server.ErrNotRunning.Error()},
 		{"account create", "usage: usher account create NAME [flags]"},
 		{"account create a b", `unexpected argument "b"`},
 		{"env x", `unexpected argument "x"`},

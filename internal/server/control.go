@@ -83,7 +83,8 @@ func (s *Server) control() http.Handler {
 		answer(w, key, err)
 	})
 	s.adminRoutes(mux)
-	return mux
+	s.poolRoutes(mux)
+	return s.refreshed(mux)
 }
 
 // ownerKey makes a key in an account, "" for the first.

@@ -146,6 +146,10 @@ func errImportState(status string) *awsapi.Error {
 	return cognitoidp.ErrPreconditionNotMet.Msg("The import job is in the state %s.", status)
 }
 
+func errHashAlgorithm(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%q is no PasswordHashingAlgorithm: want %s, %s, %s or %s", name, algorithmArgon2id, algorithmBcrypt, algorithmScrypt, algorithmPBKDF2)
+}
+
 // errImportRow says why a row of a file is refused. It goes to the log.
 func errImportRow(why string) *awsapi.Error { return cognitoidp.ErrInvalidParameter.Msg("%s", why) }
 

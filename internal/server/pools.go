@@ -1,0 +1,32 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"usher/internal/userpool"
+)
+
+// poolRoutes are what operators do to user pools and their users through the control socket.
+func (s *Server) poolRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /pools/users", func(w http.ResponseWriter, r *http.Request) {
+		page, err := s.ExportUsers(r.Context(), r.FormValue("pool"), r.FormValue("algorithm"), r.FormValue("after"))
+		answer(w, page, err)
+	})
+}
+
+// ExportUsers returns users of a pool as rows of a file for import jobs. See userpool.Service.ExportUsers.
+func (s *Server) ExportUsers(ctx context.Context, pool, algorithm, after string) (*userpool.ExportPage, error) {
+	if after == "" {
+		s.log.Info("users exported with the hashes of their passwords", "user_pool", pool, "algorithm", algorithm)
+	}
+	return s.users.ExportUsers(ctx, pool, algorithm, after)
+}
+
+// ExportUsers returns the users of a pool after a page's Next, "" for the first.
+func (c Control) ExportUsers(ctx context.Context, pool, algorithm, after string) (userpool.ExportPage, error) {
+	var page userpool.ExportPage
+	err := c.call(ctx, http.MethodGet, "/pools/users?"+url.Values{"pool": {pool}, "algorithm": {algorithm}, "after": {after}}.Encode(), nil, &page)
+	return page, err
+}
