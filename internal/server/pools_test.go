@@ -1,0 +1,48 @@
+package server_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	idp "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
+	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
+)
+
+// TestPoolCommands runs what operators do to user pools against a real server.
+func TestPoolCommands(t *testing.T) {
+	ctx := t.Context()
+	p := serve(t, t.TempDir(), freeAddress(t), "")
+	sdk := idp.NewFromConfig(p.admin(t))
+	created, err := sdk.CreateUserPool(ctx, &idp.CreateUserPoolInput{PoolName: aws.String("people"), AutoVerifiedAttributes: []types.VerifiedAttributeType{"email"},
+		UserPoolTags: map[string]string{"usher:password-storage": "srp+argon2id"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := *created.UserPool.Id
+	_, err = sdk.AdminCreateUser(ctx, &idp.AdminCreateUserInput{UserPoolId: &pool, Username: aws.String("ada"), MessageAction: "SUPPRESS",
+		UserAttributes: []types.AttributeType{{Name: aws.String("email"), Value: aws.String("ada@example.org")}, {Name: aws.String("email_verified"), Value: aws.String("true")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sdk.AdminSetUserPassword(ctx, &idp.AdminSetUserPasswordInput{UserPoolId: &pool, Username: aws.String("ada"), Password: aws.String("Analytical-1843"), Permanent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "users.csv")
+	if out := usher(t, p, "pool", "export", pool, "--out", file); !strings.Contains(out, "1 users, 1 of them with the hash of a password; 0 left out\n") {
+		t.Errorf("pool export: %s", out)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	lines := strings.Split(readFile(t, file), "\n")
+	if len(lines) != 3 || !strings.HasSuffix(lines[0], ",cognito:username,password_hash") || !strings.Contains(lines[1], `,ada,$argon2id$v=19$m=19456\,t=2\,p=1$`) || lines[2] != "" {
+		t.Errorf("%q", lines)
+	}
+	if out := usher(t, p, "pool", "export", pool, "--out", "-"); !strings.HasPrefix(out, lines[0]+"\n"+lines[1]+"\n") {
+		t.Errorf("pool export to standard output: %s", out)
+	}
+}
