@@ -108,7 +108,7 @@ func (s *Service) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, in *ap
 // for. Tokens of GetOpenIdToken are no such proof: else one could be renewed with itself.
 func (s *Service) verifyDeveloperToken(p *pool, text string) (login, error) {
 	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (token.PublicKey, error) {
-		if !slices.Contains(s.names.issuers, u.Issuer()) {
+		if !s.IsIssuer(u.Issuer()) {
 			return token.PublicKey{}, errIssuer
 		}
 		for _, k := range s.keys {
@@ -121,7 +121,7 @@ func (s *Service) verifyDeveloperToken(p *pool, text string) (login, error) {
 	if err != nil {
 		return login{}, loginError(err)
 	}
-	if iss, _ := claims.String("iss"); !slices.Contains(s.names.issuers, iss) { // the token of a user pool may be remembered
+	if iss, _ := claims.String("iss"); !s.IsIssuer(iss) { // the token of a user pool may be remembered
 		return login{}, errIssuer
 	}
 	if audience, _ := claims.String("aud"); audience != p.ID {

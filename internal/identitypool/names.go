@@ -10,19 +10,20 @@ import (
 // the canonical form: the id of the user pool.
 type names struct {
 	hosts   []string // public host, port and path: the public URLs without their schemes
-	issuers []string // of the tokens of this service under each public URL
+	issuers []string // of the tokens of this service: the first is that of new ones
 }
 
-func newNames(publicURLs ...string) names {
+// newNames makes the table. aws has tokens say that AWS issued them.
+func newNames(aws bool, publicURLs ...string) names {
 	var n names
+	if aws {
+		n.issuers = append(n.issuers, "https://"+builtIn)
+	}
 	for _, u := range publicURLs {
-		n.hosts, n.issuers = append(n.hosts, withoutScheme(u)), append(n.issuers, issuer(u))
+		n.hosts, n.issuers = append(n.hosts, withoutScheme(u)), append(n.issuers, u+"/identity")
 	}
 	return n
 }
-
-// issuer is the iss of tokens of this service under a public URL.
-func issuer(publicURL string) string { return publicURL + "/identity" }
 
 func withoutScheme(url string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")

@@ -6,7 +6,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	n := newNames("https://id.example.org:8443/auth", "https://old.example.org")
+	n := newNames(false, "https://id.example.org:8443/auth", "https://old.example.org")
 	for _, c := range []struct {
 		spelling string
 		userPool string
@@ -53,7 +53,7 @@ func FuzzNames(f *testing.F) {
 	f.Add("cognito-idp.us-east-1.amazonaws.com/us-east-1_Ab1")
 	f.Add("https://id.example.org/us-east-1_Ab1")
 	f.Add("cognito-identity.us-east-1.amazonaws.com")
-	n := newNames("https://id.example.org")
+	n := newNames(false, "https://id.example.org")
 	f.Fuzz(func(t *testing.T, spelling string) {
 		id, ok := n.userPool(spelling)
 		if ok && (strings.ContainsAny(id, "/") || !strings.HasSuffix(spelling, "/"+id)) {

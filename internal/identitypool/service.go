@@ -50,7 +50,8 @@ type Config struct {
 	Authorizer awsapi.Authorizer // asked for iam:PassRole, and for each of several identities
 	Region     string
 	PublicURL  string   // without a trailing slash
-	FormerURLs []string // public URLs of before: login keys and developers' tokens that name them are accepted
+	AliasURLs  []string // other public URLs, such as former ones: login keys and developers' tokens that name them are accepted
+	AWSIssuer  bool     // tokens say that AWS issued them, and such are accepted
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -96,7 +97,7 @@ var _ api.Service = (*Service)(nil)
 func New(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
 		Config:   c,
-		names:    newNames(append([]string{c.PublicURL}, c.FormerURLs...)...),
+		names:    newNames(c.AWSIssuer, append([]string{c.PublicURL}, c.AliasURLs...)...),
 		pools:    db.NewCache[string, *pool](c.DB, "identity pools", 10_000),
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),

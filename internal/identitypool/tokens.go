@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	api "usher/internal/api/cognitoidentity"
@@ -69,7 +70,10 @@ func (s *Service) newKey(ctx context.Context) error {
 }
 
 // IssuerURL is the iss of the tokens.
-func (s *Service) IssuerURL() string { return issuer(s.PublicURL) }
+func (s *Service) IssuerURL() string { return s.names.issuers[0] }
+
+// IsIssuer reports whether tokens with this iss are of this service.
+func (s *Service) IsIssuer(iss string) bool { return slices.Contains(s.names.issuers, iss) }
 
 // VerificationKeys returns the keys that the tokens are verified with.
 func (s *Service) VerificationKeys(context.Context) ([]token.PublicKey, error) {
@@ -93,7 +97,7 @@ func (s *Service) Discovery() http.Handler {
 		ResponseTypes []string `json:"response_types_supported"`
 		SubjectTypes  []string `json:"subject_types_supported"`
 		Algorithms    []string `json:"id_token_signing_alg_values_supported"`
-	}{s.IssuerURL(), s.IssuerURL() + "/.well-known/jwks_uri", []string{"id_token"}, []string{"public"}, []string{"RS512"}})
+	}{s.IssuerURL(), s.PublicURL + "/identity/.well-known/jwks_uri", []string{"id_token"}, []string{"public"}, []string{"RS512"}})
 	if err != nil {
 		panic(err) // strings always encode
 	}

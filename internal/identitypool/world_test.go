@@ -90,7 +90,7 @@ func newWorld(t testing.TB, url string) *world {
 	key, err := w.iam.Bootstrap(ctx)
 	check(t, err)
 	w.account = key.Account
-	issuer, err := sts.New(sts.Service{IAM: w.iam, DB: w.db, Keys: keys, Local: w, IdentityIssuer: "id.example.org/identity", SAMLEndpoint: publicURL + "/saml", Remote: &token.Remote{}, Now: w.now})
+	issuer, err := sts.New(sts.Service{IAM: w.iam, DB: w.db, Keys: keys, Local: w, IdentityIssuers: []string{"id.example.org/identity"}, SAMLEndpoint: publicURL + "/saml", Remote: &token.Remote{}, Now: w.now})
 	check(t, err)
 	gate := access.New(access.Gate{Identities: issuer, DB: w.db, Now: w.now, MaxSkew: 1000 * time.Hour})
 	w.elsewhere = newElsewhere(w)

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,6 +34,12 @@ type Config struct {
 	Data string
 	// PublicURL is the address that clients use, without a trailing slash. Token issuers are beneath it. Default http://LISTEN.
 	PublicURL string
+	// AliasURLs are other public URLs that mean this server, comma separated, such as the one before PublicURL was changed:
+	// tokens that say they are issued beneath one, and login keys, OIDC providers and condition keys that name one, are accepted.
+	AliasURLs string
+	// CompatIssuer is empty or aws: tokens then say that they are issued by cognito-idp.REGION.amazonaws.com and
+	// cognito-identity.amazonaws.com, for code in closed networks that compares iss literally. Nobody else can find their keys.
+	CompatIssuer string
 	// Database is sqlite:PATH or postgres://…; default sqlite:DATA/usher.db.
 	Database string
 	// Region is the AWS region in ids and resource names, and what request signatures must name. Default us-east-1.
@@ -85,6 +90,13 @@ type Config struct {
 	// sign-in: when he or an administrator signs him out or his refresh token is revoked, when he is disabled or deleted. On
 	// AWS they live on.
 	SignOutEndsSessions bool
+	// UpstreamSTS are identity pools whose credentials another STS gives (AWS's, Ceph's, another Usher's): POOL=URL, comma
+	// separated. It must know {PublicURL}/identity as an OIDC provider with the pool's id as client id, and has the roles that the
+	// pool names. Plain http:// only on this machine.
+	UpstreamSTS string
+	// ProviderURLs are where public web identity providers are found, if not at their own addresses: google=URL, apple=URL,
+	// facebook=URL, amazon=URL, comma separated. Plain http:// only on this machine.
+	ProviderURLs string
 	// KeyDays is after how many days the signing keys of user pools are rotated. Empty or 0: only by `usher rotate-keys`.
 	KeyDays string
 	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
@@ -92,8 +104,10 @@ type Config struct {
 	// ConfigFile is the configuration file.
 	ConfigFile string
 
-	keyLife time.Duration // KeyDays
-	ignored []string      // variables USHER_… that are no setting
+	keyLife   time.Duration     // KeyDays
+	upstreams map[string]string // UpstreamSTS
+	providers map[string]string // ProviderURLs
+	ignored   []string          // variables USHER_… that are no setting
 }
 
 // setting is one line of the manual.
@@ -108,6 +122,8 @@ func (c *Config) settings() []setting {
 		{"listen", "USHER_LISTEN", "address to listen on (default 127.0.0.1:8080)", &c.Listen, nil},
 		{"data", "USHER_DATA", "folder of database, keys, credentials and objects (default ~/.usher)", &c.Data, nil},
 		{"public-url", "USHER_PUBLIC_URL", "address that clients use; token issuers are beneath it (default http://LISTEN)", &c.PublicURL, nil},
+		{"alias-urls", "USHER_ALIAS_URLS", "other public URLs that mean this server, such as former ones, comma separated; tokens, login keys and policies that name one are accepted", &c.AliasURLs, nil},
+		{"compat-issuer", "USHER_COMPAT_ISSUER", "aws: tokens say that AWS issued them, for closed networks with code that compares iss literally (default: issuers are beneath the public URL)", &c.CompatIssuer, nil},
 		{"database", "USHER_DATABASE", "sqlite:PATH or postgres://… (default sqlite:DATA/usher.db)", &c.Database, nil},
 		{"region", "USHER_REGION", "AWS region in ids, resource names and signatures (default us-east-1)", &c.Region, nil},
 		{"key-file", "USHER_KEY_FILE", "key-encryption keys, one id:base64 a line, the first in use (default DATA/key, made at the first start); USHER_KEY may hold the text itself", &c.KeyFile, nil},
@@ -128,6 +144,8 @@ func (c *Config) settings() []setting {
 		{"s3-opaque-keys", "USHER_S3_OPAQUE_KEYS", "the store behind --s3-upstream takes keys as they are, as S3 does, not as paths", nil, &c.S3OpaqueKeys},
 		{"shared-issuers", "USHER_SHARED_ISSUERS", "OIDC issuers of many tenants, of which a role must pin a claim: host[/path][=claim+claim], comma separated, besides those that are known", &c.SharedIssuers, nil},
 		{"sign-out-ends-sessions", "USHER_SIGN_OUT_ENDS_SESSIONS", "temporary credentials that identity pools gave a user of a user pool end when he is signed out, disabled or deleted", nil, &c.SignOutEndsSessions},
+		{"upstream-sts", "USHER_UPSTREAM_STS", "identity pools whose credentials another STS gives, which knows PUBLIC-URL/identity as an OIDC provider: POOL=URL, comma separated", &c.UpstreamSTS, nil},
+		{"provider-urls", "USHER_PROVIDER_URLS", "where public web identity providers are found, if elsewhere: google=URL, apple=URL, facebook=URL, amazon=URL, comma separated", &c.ProviderURLs, nil},
 		{"key-days", "USHER_KEY_DAYS", "rotate the signing keys of user pools after so many days (default: only by usher rotate-keys)", &c.KeyDays, nil},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},
@@ -276,11 +294,12 @@ func (c *Config) Complete() error {
 	def(&c.S3Region, c.Region)
 	def(&c.S3CORSOrigins, "*")
 	if c.PublicURL != "" {
-		u, err := url.Parse(c.PublicURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return fmt.Errorf("--public-url %q: want http(s)://host[:port][/path]", c.PublicURL)
+		if c.PublicURL, err = publicURL(c.PublicURL); err != nil {
+			return fmt.Errorf("--public-url %w", err)
 		}
-		c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	}
+	if err := c.completeIdentities(); err != nil {
+		return err
 	}
 	if c.SMTP != "" {
 		host, _, err := net.SplitHostPort(c.SMTP)

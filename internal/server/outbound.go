@@ -22,7 +22,7 @@ func checkOutbound(name, text string) error {
 		return fmt.Errorf("--%s: want http(s)://host[:port][/path]", name) // without the text: it may hold a secret
 	}
 	if u.Scheme == "http" && !isLoopbackHost(u.Hostname()) {
-		return fmt.Errorf("--%s: codes would cross the network in clear; http:// is only for this machine", name)
+		return fmt.Errorf("--%s: codes and tokens would cross the network in clear; http:// is only for this machine", name)
 	}
 	return nil
 }

@@ -147,7 +147,7 @@ func (s *Server) wire(ctx context.Context) error {
 
 	s.iam = iam.New(iam.Service{
 		DB: s.db, Box: s.keys.Box("access-keys"), Now: now, AllowLoopbackHTTP: cfg.loopback(), OutboundURL: s.publicURL + "/sts",
-		ReservedIssuer: func(url string) bool { return url == s.identityIssuer() },
+		ReservedIssuer: s.isIdentityIssuer,
 		SharedIssuers:  cfg.sharedIssuers(),
 	})
 	if err := s.bootstrap(ctx); err != nil {
@@ -159,9 +159,10 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	var err error
 	if s.sts, err = sts.New(sts.Service{
-		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuer: withoutScheme(s.identityIssuer()), SAMLEndpoint: s.publicURL + "/saml", Now: now,
-		Remote:  remote(),
-		Denials: s.denials,
+		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuers: s.identityIssuers(), SAMLEndpoint: s.publicURL + "/saml", Now: now,
+		Remote:    remote(),
+		Providers: cfg.stsProviders(),
+		Denials:   s.denials,
 	}); err != nil {
 		return err
 	}
@@ -177,11 +178,13 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	s.users = userpool.New(userpool.Service{
 		SignedOut: signedOut,
-		DB:        s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, KeyLife: cfg.keyLife, Now: now, Log: s.log,
+		DB:        s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs),
+		AWSIssuer: cfg.CompatIssuer == "aws", KeyLife: cfg.keyLife, Now: now, Log: s.log,
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), OIDC: s.oidcProvider, SAML: s.sts, Region: cfg.Region,
-		PublicURL: s.publicURL, Now: now, Log: s.log,
+		PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs), AWSIssuer: cfg.CompatIssuer == "aws", Upstreams: cfg.upstreams, Endpoints: cfg.identityEndpoints(),
+		Now: now, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -302,14 +305,6 @@ func list(text string) []string {
 	return parts
 }
 
-// identityIssuer is the iss of identity pools' tokens.
-func (s *Server) identityIssuer() string { return s.publicURL + "/identity" }
-
-func withoutScheme(url string) string {
-	_, rest, _ := strings.Cut(url, "://")
-	return rest
-}
-
 // bucketPolicies gives the gate the policies of buckets: the gateway is made after the gate, which it asks.
 type bucketPolicies struct{ *Server }
 
@@ -329,7 +324,7 @@ type localIssuers struct{ *Server }
 
 // LocalIssuer implements sts.LocalIssuers.
 func (s localIssuers) LocalIssuer(ctx context.Context, iss string) (sts.LocalIssuer, bool, error) {
-	if iss == s.identityIssuer() {
+	if s.identities.IsIssuer(iss) {
 		keys, err := s.identities.VerificationKeys(ctx)
 		return sts.LocalIssuer{Kind: sts.IdentityPoolIssuer, Keys: keys}, true, err
 	}
@@ -341,7 +336,11 @@ func (s localIssuers) LocalIssuer(ctx context.Context, iss string) (sts.LocalIss
 	if errors.Is(err, cognitoidp.ErrResourceNotFound) {
 		return sts.LocalIssuer{}, false, nil
 	}
-	return sts.LocalIssuer{Kind: sts.UserPoolIssuer, Keys: keys}, true, err
+	var urls []string
+	for _, u := range s.urls() {
+		urls = append(urls, u+"/"+pool)
+	}
+	return sts.LocalIssuer{Kind: sts.UserPoolIssuer, Keys: keys, URLs: urls}, true, err
 }
 
 func (s *Server) discoveryPages() http.Handler {

@@ -41,9 +41,10 @@ type Service struct {
 	Keys   *seal.Keyring // seals session tokens and derives secret keys
 	Remote *token.Remote // keys of OIDC providers elsewhere; nil: of public addresses
 	Local  LocalIssuers  // keys of this server's own issuers; nil: there are none
-	// IdentityIssuer is the issuer of this server's identity pools without its scheme. Sessions of identity pools have
-	// their condition keys under this name too, beside cognito-identity.amazonaws.com.
-	IdentityIssuer string
+	// IdentityIssuers are the issuers of this server's identity pools without their scheme: the present, and others that
+	// mean it. Sessions of identity pools have their condition keys under these names too, beside
+	// cognito-identity.amazonaws.com.
+	IdentityIssuers []string
 	// SAMLEndpoint is the address of this server that SAML responses may be sent to, beside that of AWS. Empty: AWS's alone.
 	SAMLEndpoint string
 	// Providers are the addresses of the built-in web identity providers.
@@ -60,7 +61,7 @@ type Service struct {
 	own         *token.VerifiedCache // tokens of our own issuers
 	foreign     *token.VerifiedCache // tokens of others
 	asking      chan struct{}        // see maxAsking
-	aliases     map[string]string    // condition keys of identity pools under the local name
+	aliases     map[string][]string  // condition keys of identity pools under the local names
 }
 
 // New returns s, ready for use.
@@ -89,10 +90,10 @@ func New(s Service) (*Service, error) {
 	if s.Remote.Removed == nil {
 		s.Remote.Removed = s.foreign.RemoveKey
 	}
-	if s.IdentityIssuer != "" {
-		s.aliases = map[string]string{}
-		for _, name := range []string{":aud", ":sub", ":amr"} {
-			s.aliases[IdentityPools+name] = s.IdentityIssuer + name
+	s.aliases = map[string][]string{}
+	for _, name := range []string{":aud", ":sub", ":amr"} {
+		for _, issuer := range s.IdentityIssuers {
+			s.aliases[IdentityPools+name] = append(s.aliases[IdentityPools+name], issuer+name)
 		}
 	}
 	return &s, nil
@@ -280,7 +281,7 @@ func (s *Service) temporary(ctx context.Context, id, text string) (*access.Crede
 	}
 	if p.Session.Provider == IdentityPools {
 		for _, k := range p.Session.Keys {
-			if alias := s.aliases[k.Name]; alias != "" {
+			for _, alias := range s.aliases[k.Name] {
 				p.Session.Keys = append(p.Session.Keys, access.Key{Name: alias, Values: k.Values})
 			}
 		}

@@ -78,7 +78,7 @@ func node(t testing.TB, d *db.DB, ring *seal.Keyring) *world {
 	var err error
 	w := &world{t: t, db: d, local: &localIssuers{}, ring: ring}
 	w.iam = iam.New(iam.Service{DB: d, Box: ring.Box("iam/access-key"), Now: w.now, AllowLoopbackHTTP: true})
-	w.sts, err = sts.New(sts.Service{IAM: w.iam, DB: d, Keys: ring, Now: w.now, Local: w.local, IdentityIssuer: "id.example.org/identity",
+	w.sts, err = sts.New(sts.Service{IAM: w.iam, DB: d, Keys: ring, Now: w.now, Local: w.local, IdentityIssuers: []string{"id.example.org/identity"},
 		Remote: &token.Remote{AllowHTTP: true, Now: w.now}})
 	if err != nil {
 		t.Fatal(err)

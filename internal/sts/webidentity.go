@@ -34,6 +34,8 @@ const (
 type LocalIssuer struct {
 	Kind IssuerKind
 	Keys []token.PublicKey
+	// URLs are all issuers that mean this one. An account may have registered it as an OIDC provider under any of them.
+	URLs []string
 }
 
 // LocalIssuers finds the keys of this server's own issuers, so that their tokens are verified without the network.
@@ -194,8 +196,10 @@ func (s *Service) trusts(ctx context.Context, role *iam.Principal, session strin
 	for _, list := range [][]access.Key{keys, id.extra} {
 		for _, k := range list {
 			set[k.Name] = k.Values
-			if alias := s.aliases[k.Name]; alias != "" && id.principal == IdentityPools {
-				set[alias] = k.Values
+			if id.principal == IdentityPools {
+				for _, alias := range s.aliases[k.Name] {
+					set[alias] = k.Values
+				}
 			}
 		}
 	}
@@ -237,13 +241,14 @@ type issuer struct {
 // findIssuer looks for the provider among the built-in ones and those that the account has registered.
 func (s *Service) findIssuer(ctx context.Context, account, iss string) (*issuer, error) {
 	i := &issuer{url: iss}
+	var urls []string
 	if s.Local != nil {
 		local, ok, err := s.Local.LocalIssuer(ctx, iss)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			i.kind, i.keys = local.Kind, local.Keys
+			i.kind, i.keys, urls = local.Kind, local.Keys, local.URLs
 		}
 	}
 	switch {
@@ -255,6 +260,9 @@ func (s *Service) findIssuer(ctx context.Context, account, iss string) (*issuer,
 		return i, nil
 	}
 	p, err := s.IAM.OIDCProvider(ctx, account, iss)
+	for n := 0; errors.Is(err, db.ErrNotFound) && n < len(urls); n++ {
+		p, err = s.IAM.OIDCProvider(ctx, account, urls[n])
+	}
 	if errors.Is(err, db.ErrNotFound) {
 		return nil, sts.ErrInvalidIdentityToken.Msg("No OpenIDConnect provider found in your account for %s", iss)
 	} else if err != nil {

@@ -4,20 +4,33 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"usher/internal/api/cognitoidp"
 )
 
-// Issuer returns the iss of tokens of a pool: the URL under which its keys are published.
-func (s *Service) Issuer(poolID string) string { return s.PublicURL + "/" + poolID }
+// Issuer returns the iss of tokens of a pool: the URL under which its keys are published, or with AWSIssuer the one that AWS
+// would write.
+func (s *Service) Issuer(poolID string) string {
+	if s.AWSIssuer {
+		return s.awsURL() + "/" + poolID
+	}
+	return s.PublicURL + "/" + poolID
+}
+
+func (s *Service) awsURL() string { return "https://cognito-idp." + s.Region + ".amazonaws.com" }
 
 // PoolOfIssuer returns the pool that iss names, if it has the form of an issuer of this server. It does not say whether there
 // is such a pool.
 func (s *Service) PoolOfIssuer(iss string) (poolID string, ok bool) {
-	poolID, ok = strings.CutPrefix(iss, s.PublicURL+"/")
-	if !ok || poolID == "" || strings.ContainsAny(poolID, "/?#%") || !strings.Contains(poolID, "_") {
+	base, poolID := "", ""
+	if i := strings.LastIndexByte(iss, '/'); i >= 0 {
+		base, poolID = iss[:i], iss[i+1:]
+	}
+	ours := base == s.PublicURL || slices.Contains(s.AliasURLs, base) || s.AWSIssuer && base == s.awsURL()
+	if !ours || strings.ContainsAny(poolID, "?#%") || !strings.Contains(poolID, "_") {
 		return "", false
 	}
 	return poolID, true
@@ -93,10 +106,9 @@ func (s *Service) documentError(w http.ResponseWriter, r *http.Request, err erro
 
 // configuration is the discovery document of a pool. There are no endpoints in it: the pool has no pages to sign in with.
 func (s *Service) configuration(poolID string) []byte {
-	issuer := s.Issuer(poolID)
 	doc, err := json.Marshal(map[string]any{
-		"issuer":                                issuer,
-		"jwks_uri":                              issuer + jwksPath,
+		"issuer":                                s.Issuer(poolID),
+		"jwks_uri":                              s.PublicURL + "/" + poolID + jwksPath,
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"response_types_supported":              []string{"code", "token"},
 		"scopes_supported":                      []string{"openid", "email", "phone", "profile"},

@@ -31,6 +31,8 @@ type Service struct {
 	Triggers  *trigger.Invoker // nil: pools cannot have triggers
 	Region    string           // of the pools that are created
 	PublicURL string           // base of the issuers, without a slash at the end
+	AliasURLs []string         // further bases, such as former ones, whose tokens are accepted
+	AWSIssuer bool             // tokens say that AWS issued them, and such are accepted
 	KeyLife   time.Duration    // how long keys sign before they are rotated; 0: until an operator rotates them
 	Now       func() time.Time
 	Log       *slog.Logger

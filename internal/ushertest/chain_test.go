@@ -115,8 +115,15 @@ func (c *chain) role(name, amr, pool, policy string) string {
 	trust := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"cognito-identity.amazonaws.com"},
 		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"cognito-identity.amazonaws.com:aud":"%s"},
 		"ForAnyValue:StringLike":{"cognito-identity.amazonaws.com:amr":"%s"}}}]}`, pool, amr)
+	return c.trusted(name, trust, policy)
+}
+
+func (c *chain) trusted(name, trust, policy string) string {
+	c.t.Helper()
 	r := must(c.admin.IAM.CreateRole(c.ctx, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))(c.t)
-	must(c.admin.IAM.PutRolePolicy(c.ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String("data"), PolicyDocument: &policy}))(c.t)
+	if policy != "" {
+		must(c.admin.IAM.PutRolePolicy(c.ctx, &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String("data"), PolicyDocument: &policy}))(c.t)
+	}
 	return *r.Role.Arn
 }
 
