@@ -310,7 +310,12 @@ func (a *signIn) sendFirstCode(ctx context.Context, factor, name string, answere
 	code := ids.SignInCode()
 	st := a.firstSession(factor, name)
 	st.To, st.Code = to, a.pool.keys.codeHash(a.user.Sub, codeFirst, code)
-	err := a.DB.Tx(ctx, func(tx *db.Tx) error {
+	var w wording
+	err := a.askSignInWords(ctx, codeFirst, &w)
+	if err != nil {
+		return nil, err
+	}
+	err = a.DB.Tx(ctx, func(tx *db.Tx) error {
 		if answered != nil {
 			if err := useSession(ctx, tx, *answered); err != nil {
 				return err
@@ -322,7 +327,7 @@ func (a *signIn) sendFirstCode(ctx context.Context, factor, name string, answere
 		if a.user.invented() {
 			return nil
 		}
-		return a.sendSignInCode(ctx, tx, a.pool, a.user, codeFirst, to, code)
+		return a.sendSignInCode(ctx, tx, a.pool, a.user, codeFirst, to, code, w)
 	})
 	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
 		err = errTooManyCodes // sign-in has no LimitExceededException

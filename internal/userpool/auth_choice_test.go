@@ -435,6 +435,12 @@ func TestPasswordless(t *testing.T) {
 		wantError(t, "the session of SignUp", err, "NotAuthorizedException", "Invalid session for the user.")
 		_, err = app.reply(t, "eve", "EMAIL_OTP", confirmed.Session, "EMAIL_OTP_CODE", code)
 		wantError(t, "as a challenge", err, "NotAuthorizedException", "Invalid session for the user.")
+		// It signs in nobody else.
+		if _, err := ts.sdk.AdminCreateUser(t.Context(), &cip.AdminCreateUserInput{UserPoolId: &app.pool, Username: aws.String("victim"), UserAttributes: attributes("email", "victim@example.com"), MessageAction: "SUPPRESS"}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = start("victim", confirmed.Session)
+		wantError(t, "as another user", err, "NotAuthorizedException", "Invalid session for the user.")
 		events.Events()
 		in, err := start("eve", confirmed.Session)
 		if err != nil || in.AuthenticationResult == nil {

@@ -78,7 +78,12 @@ func (a *signIn) askFor(ctx context.Context, factor string, answered *session) (
 func (a *signIn) sendFactorCode(ctx context.Context, factor string, to delivery, st session, answered *session) (*outcome, error) {
 	code := ids.Code()
 	st.Challenge, st.To, st.Code = factor, to, a.pool.keys.codeHash(a.user.Sub, codeMFA, code)
-	err := a.DB.Tx(ctx, func(tx *db.Tx) error {
+	var w wording
+	err := a.askSignInWords(ctx, codeMFA, &w)
+	if err != nil {
+		return nil, err
+	}
+	err = a.DB.Tx(ctx, func(tx *db.Tx) error {
 		if answered != nil {
 			if err := useSession(ctx, tx, *answered); err != nil {
 				return err
@@ -87,7 +92,7 @@ func (a *signIn) sendFactorCode(ctx context.Context, factor string, to delivery,
 		if err := a.spend(ctx, tx, a.pool, a.user.Sub, codeMFA.send); err != nil {
 			return err
 		}
-		return a.sendSignInCode(ctx, tx, a.pool, a.user, codeMFA, to, code)
+		return a.sendSignInCode(ctx, tx, a.pool, a.user, codeMFA, to, code, w)
 	})
 	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
 		err = errTooManyCodes // sign-in has no LimitExceededException

@@ -32,6 +32,7 @@ var (
 	codePhone          = codeKind{"verify-phone_number", 24 * time.Hour, limit{"send-verify-phone_number", 5}, limit{"try-verify-phone_number", 15}}
 	codeForgotPassword = codeKind{"forgot-password", time.Hour, limit{"forgot-password", 20}, limit{"forgot-password", 20}}
 	changesOfPassword  = limit{"change-password", 5}
+	unlimited          = limit{} // of administrators
 )
 
 // verification is the kind of code that proves possession of an attribute: email or phone_number.

@@ -59,7 +59,7 @@ func first(s string) string {
 }
 
 // sendCode puts the pool's verification message with code in the outbox.
-func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, code string) error {
+func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, code string, w wording) error {
 	t := p.Settings.VerificationMessageTemplate
 	if t == nil {
 		t = &cognitoidp.VerificationMessageTemplateType{}
@@ -68,22 +68,24 @@ func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kin
 	if to.attribute == "phone_number" {
 		subject, body = "", orDefault(t.SmsMessage, defaultVerification)
 	}
-	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
+	subject, body = w.texts(u, to, subject, body)
+	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, codePlace, code))
 }
 
 // sendSignInCode puts the message with the code of a factor, first or second, in the outbox.
-func (s *Service) sendSignInCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, code string) error {
+func (s *Service) sendSignInCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, code string, w wording) error {
 	subject, body := "", orDefault(p.Settings.SmsAuthenticationMessage, defaultMFA)
 	if to.attribute == attrEmail {
 		c := deref(p.mfa.Email)
 		subject, body = orDefault(c.Subject, defaultMFASubject), orDefault(c.Message, defaultMFA)
 	}
-	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, "{####}", code))
+	subject, body = w.texts(u, to, subject, body)
+	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, codePlace, code))
 }
 
-// sendInvitation puts the invitation of a user whom an administrator created in the outbox, to be sent by medium. To one
-// who has no password it says only who he is: a template with a place for a password does not do.
-func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *user, medium, temporaryPassword string) error {
+// sendInvitation puts the invitation of a user whom an administrator created in the outbox, to be sent by medium. Without
+// a password it says only who he is: a template with a place for one does not do.
+func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *user, medium, temporaryPassword string, w wording) error {
 	t := &cognitoidp.MessageTemplateType{}
 	if c := p.Settings.AdminCreateUserConfig; c != nil && c.InviteMessageTemplate != nil {
 		t = c.InviteMessageTemplate
@@ -96,15 +98,16 @@ func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *use
 		subject, body = "", orDefault(t.SMSMessage, defaultInvitation)
 		name, password = u.Username, temporaryPassword
 	}
-	if !u.hasPassword() {
+	subject, body = w.texts(u, to, subject, body)
+	if temporaryPassword == "" {
 		if subject == defaultInvitationSubject {
 			subject = defaultAccountSubject
 		}
-		if strings.Contains(body, "{####}") {
+		if strings.Contains(body, codePlace) {
 			body = defaultAccount
 		}
 	}
-	return s.send(ctx, tx, p, u, "invitation", to, subject, strings.NewReplacer("{username}", name, "{####}", password).Replace(body))
+	return s.send(ctx, tx, p, u, "invitation", to, subject, strings.NewReplacer(usernamePlace, name, codePlace, password).Replace(body))
 }
 
 func (s *Service) send(ctx context.Context, tx *db.Tx, p *pool, u *user, purpose string, to delivery, subject, body string) error {

@@ -14,28 +14,44 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 	if err != nil {
 		return nil, err
 	}
-	var to delivery
-	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+	find := func(q db.Querier) (*user, delivery, error) {
+		u, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
-			return err
+			return nil, delivery{}, err
 		}
-		to, err = p.recoveryDelivery(u)
+		to, err := p.recoveryDelivery(u)
 		if err == nil && !u.Enabled {
 			err = errUserDisabled
 		}
 		if c.hidesUsers() && (err != nil || u.invented()) {
 			if p.adminRecoversOnly() {
-				return errContactAdministrator // whoever the user is
+				return nil, to, errContactAdministrator // whoever the user is
 			}
-			u, to = p.invent(*in.Username), p.inventedDelivery(*in.Username)
-		} else if err != nil {
+			return p.invent(*in.Username), p.inventedDelivery(*in.Username), nil
+		}
+		return u, to, err
+	}
+	var w wording
+	if s.customizes(p) {
+		u, _, err := find(s.DB)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.askWords(ctx, p, messageForgotPassword, c.ID, u, codeForgotPassword.send, &w, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
+	var to delivery
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		var u *user
+		var err error
+		if u, to, err = find(tx); err != nil {
 			return err
 		}
 		if err := s.spend(ctx, tx, p, u.Sub, codeForgotPassword.send); err != nil {
 			return err
 		}
-		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to)
+		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to, w)
 	})
 	if err != nil {
 		return nil, err
@@ -162,19 +178,33 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 // AdminResetUserPassword makes a user set a new password by ConfirmForgotPassword before the next sign-in, and sends the
 // code for it.
 func (s *Service) AdminResetUserPassword(ctx context.Context, in *cognitoidp.AdminResetUserPasswordRequest) (*cognitoidp.AdminResetUserPasswordResponse, error) {
-	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, p *pool, u *user) error {
+	p, found, err := s.adminUser(ctx, in.UserPoolId, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	destination := func(u *user) (delivery, error) {
 		switch u.Status {
 		case cognitoidp.UserStatusTypeConfirmed, cognitoidp.UserStatusTypeResetRequired:
-		default:
-			return errCannotResetNow
+			return p.recoveryDelivery(u)
 		}
-		to, err := p.recoveryDelivery(u)
+		return delivery{}, errCannotResetNow
+	}
+	if _, err := destination(found); err != nil {
+		return nil, err
+	}
+	var w wording
+	if err := s.askWords(ctx, p, messageForgotPassword, noClient, found, unlimited, &w, in.ClientMetadata); err != nil {
+		return nil, err
+	}
+	_, err = s.updateFound(ctx, p, found, func(tx *db.Tx, u *user) error {
+		to, err := destination(u)
 		if err != nil {
 			return err
 		}
 		u.Status = cognitoidp.UserStatusTypeResetRequired
-		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to)
+		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to, w)
 	})
+	return nil, err
 }
 
 // ChangePassword sets a new password for a signed-in user who knows the old one. Tokens stay valid.

@@ -67,6 +67,15 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	}
 	to, sends := p.confirmationDelivery(u)
 	sends = sends && !verdict.AutoConfirmUser
+	var w wording
+	if sends && s.customizes(p) {
+		if err := s.taken(ctx, s.DB, p, u, errSignUpExists); err != nil {
+			return nil, err
+		}
+		if err := s.askWords(ctx, p, messageSignUp, c.ID, u, codeSignUp.send, &w, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		if err := s.insertUser(ctx, tx, p, u, errSignUpExists); err != nil {
 			return err
@@ -74,7 +83,7 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 		if !sends {
 			return nil
 		}
-		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to)
+		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to, w)
 	})
 	if taken, ok := errors.AsType[*awsapi.Error](err); ok && errors.Is(err, cognitoidp.ErrAliasExists) {
 		err = cognitoidp.ErrUsernameExists.Msg("%s", taken.Message) // this operation has no AliasExistsException
@@ -108,12 +117,12 @@ func (p *pool) confirmationDelivery(u *user) (delivery, bool) {
 
 // sendNewCode makes a code and puts the message with it in the outbox. For an invented user it does the same, but for the
 // message.
-func (s *Service) sendNewCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery) error {
+func (s *Service) sendNewCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, w wording) error {
 	code, err := s.newCode(ctx, tx, p, u.Sub, kind, to)
 	if err != nil || u.invented() {
 		return err
 	}
-	return s.sendCode(ctx, tx, p, u, kind, to, code)
+	return s.sendCode(ctx, tx, p, u, kind, to, code, w)
 }
 
 // ConfirmSignUp confirms a user with the code that SignUp sent, and marks the address it went to as verified.
@@ -180,27 +189,43 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 	if len(p.Settings.AutoVerifiedAttributes) == 0 {
 		return nil, errNoAutoVerification
 	}
-	var to delivery
-	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+	find := func(q db.Querier) (*user, delivery, error) {
+		u, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
-			return err
+			return nil, delivery{}, err
 		}
-		sends := false
-		to, sends = p.confirmationDelivery(u)
+		to, sends := p.confirmationDelivery(u)
 		switch {
 		case u.Status == cognitoidp.UserStatusTypeUnconfirmed && sends:
+			return u, to, nil
 		case c.hidesUsers():
-			u, to = p.invent(*in.Username), p.inventedDelivery(*in.Username)
+			return p.invent(*in.Username), p.inventedDelivery(*in.Username), nil
 		case u.Status != cognitoidp.UserStatusTypeUnconfirmed:
-			return errAlreadyConfirmed
-		default:
-			return errNoAutoVerification
+			return nil, to, errAlreadyConfirmed
+		}
+		return nil, to, errNoAutoVerification
+	}
+	var w wording
+	if s.customizes(p) {
+		u, _, err := find(s.DB)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.askWords(ctx, p, messageResend, c.ID, u, codeSignUp.send, &w, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
+	var to delivery
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		var u *user
+		var err error
+		if u, to, err = find(tx); err != nil {
+			return err
 		}
 		if err := s.spend(ctx, tx, p, u.Sub, codeSignUp.send); err != nil {
 			return err
 		}
-		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to)
+		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to, w)
 	})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ const (
 	triggerDefine             = "DefineAuthChallenge"
 	triggerCreate             = "CreateAuthChallenge"
 	triggerVerify             = "VerifyAuthChallengeResponse"
+	triggerCustomMessage      = "CustomMessage"
 )
 
 // noClient stands for the app client in events of operations that have none.
@@ -111,6 +112,7 @@ func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType, tier string) er
 		{triggerPreSignUp, &rest.PreSignUp}, {triggerPostConfirmation, &rest.PostConfirmation},
 		{triggerPreAuthentication, &rest.PreAuthentication}, {triggerPostAuthentication, &rest.PostAuthentication}, {triggerPreToken, &rest.PreTokenGeneration},
 		{triggerDefine, &rest.DefineAuthChallenge}, {triggerCreate, &rest.CreateAuthChallenge}, {triggerVerify, &rest.VerifyAuthChallengeResponse},
+		{triggerCustomMessage, &rest.CustomMessage},
 	} {
 		if *t.function != nil {
 			if _, ok := trigger.Function(**t.function); !ok {
@@ -120,7 +122,7 @@ func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType, tier string) er
 		*t.function = nil
 	}
 	if rest != (cognitoidp.LambdaConfigType{}) {
-		return errNotAvailable("CustomMessage, UserMigration, CustomEmailSender, CustomSMSSender or InboundFederation in LambdaConfig")
+		return errNotAvailable("UserMigration, CustomEmailSender, CustomSMSSender or InboundFederation in LambdaConfig")
 	}
 	return nil
 }

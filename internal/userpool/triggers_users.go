@@ -30,10 +30,8 @@ func (s *Service) preSignUp(ctx context.Context, p *pool, source, client string,
 	if t == nil || !s.configures(t.PreSignUp) {
 		return verdict, nil
 	}
-	if taken, err := hasRow(ctx, s.DB, `SELECT 1 FROM users WHERE pool_id = $1 AND username_key = $2`, p.ID, u.Key); err != nil {
+	if err := s.taken(ctx, s.DB, p, u, exists); err != nil {
 		return verdict, err
-	} else if taken {
-		return verdict, exists
 	}
 	var data map[string]string
 	for _, a := range validation {

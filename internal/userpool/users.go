@@ -302,11 +302,20 @@ func (s *Service) AdminCreateUser(ctx context.Context, in *cognitoidp.AdminCreat
 		}
 		u.setPassword(stored, u.Created)
 	}
+	w := wording{noPassword: passwordless}
+	if len(mediums) > 0 && s.customizes(p) {
+		if err := s.taken(ctx, s.DB, p, u, errAdminCreateExists); err != nil {
+			return nil, err
+		}
+		if err := s.askWords(ctx, p, messageAdminCreate, noClient, u, unlimited, &w, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		if err := s.insertUser(ctx, tx, p, u, errAdminCreateExists); err != nil {
 			return err
 		}
-		return s.invite(ctx, tx, p, u, plain, mediums)
+		return s.invite(ctx, tx, p, u, plain, mediums, w)
 	})
 	if err != nil {
 		return nil, err
@@ -331,6 +340,12 @@ func (s *Service) inviteAgain(ctx context.Context, p *pool, in *cognitoidp.Admin
 	if err != nil {
 		return nil, err
 	}
+	var w wording
+	if len(mediums) > 0 {
+		if err := s.askWords(ctx, p, messageAdminCreate, noClient, found, unlimited, &w, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
 	u, err := s.updateUser(ctx, p, found.Key, func(tx *db.Tx, u *user) error {
 		if u.Sub != found.Sub {
 			return errUserNotFound
@@ -339,7 +354,7 @@ func (s *Service) inviteAgain(ctx context.Context, p *pool, in *cognitoidp.Admin
 			return errResendNotPossible(u.Username)
 		}
 		u.setPassword(stored, s.now())
-		return s.invite(ctx, tx, p, u, plain, mediums)
+		return s.invite(ctx, tx, p, u, plain, mediums, w)
 	})
 	if err != nil {
 		return nil, err
@@ -387,9 +402,9 @@ func (s *Service) temporaryPassword(ctx context.Context, p *pool, u *user, given
 }
 
 // invite sends the invitation by each medium.
-func (s *Service) invite(ctx context.Context, tx *db.Tx, p *pool, u *user, plain string, mediums []string) error {
+func (s *Service) invite(ctx context.Context, tx *db.Tx, p *pool, u *user, plain string, mediums []string, w wording) error {
 	for _, medium := range mediums {
-		if err := s.sendInvitation(ctx, tx, p, u, medium, plain); err != nil {
+		if err := s.sendInvitation(ctx, tx, p, u, medium, plain, w); err != nil {
 			return err
 		}
 	}
@@ -489,26 +504,50 @@ func (s *Service) AdminDisableUser(ctx context.Context, in *cognitoidp.AdminDisa
 // AdminUpdateUserAttributes sets attributes of a user; an empty value deletes one. A new e-mail address or phone number is
 // verified by a code, unless the request says that it is verified.
 func (s *Service) AdminUpdateUserAttributes(ctx context.Context, in *cognitoidp.AdminUpdateUserAttributesRequest) (*cognitoidp.AdminUpdateUserAttributesResponse, error) {
-	err := s.changeUser(ctx, in.UserPoolId, in.Username, func(tx *db.Tx, p *pool, u *user) error {
-		values, err := p.readAttributes(in.UserAttributes, nil, u)
+	p, found, err := s.adminUser(ctx, in.UserPoolId, in.Username)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.updateAttributes(ctx, p, nil, found, in.UserAttributes, in.ClientMetadata)
+	return nil, err
+}
+
+// updateAttributes changes attributes of a user who was found, through client c or, if it is nil, as an administrator does, and
+// sends the codes for values that need one.
+func (s *Service) updateAttributes(ctx context.Context, p *pool, c *client, found *user, in []cognitoidp.AttributeType,
+	metadata map[string]string) (sent []cognitoidp.CodeDeliveryDetailsType, err error) {
+	update := func(u *user) (verify []string, err error) {
+		values, err := p.readAttributes(in, c, u)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		verify, err := p.update(u, values, nil)
-		if err != nil {
-			return err
-		}
-		for _, attr := range verify {
-			if _, err := s.startVerification(ctx, tx, p, nil, u, attr); err != nil {
+		return p.update(u, values, c)
+	}
+	var w wording
+	if s.customizes(p) {
+		w, err = s.askUpdateWords(ctx, p, c, found, update, metadata)
+	}
+	if err == nil {
+		_, err = s.updateFound(ctx, p, found, func(tx *db.Tx, u *user) error {
+			sent = nil
+			verify, err := update(u)
+			if err != nil {
 				return err
 			}
-		}
-		return nil
-	})
-	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
-		err = cognitoidp.ErrTooManyRequests.Msg("%s", errAttemptLimit.Message) // this operation has no LimitExceededException
+			for _, attr := range verify {
+				details, err := s.startVerification(ctx, tx, p, u, attr, w)
+				if err != nil {
+					return err
+				}
+				sent = append(sent, *details)
+			}
+			return nil
+		})
 	}
-	return nil, err
+	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
+		err = cognitoidp.ErrTooManyRequests.Msg("%s", errAttemptLimit.Message) // these operations have no LimitExceededException
+	}
+	return sent, err
 }
 
 // AdminDeleteUserAttributes deletes attributes of a user.

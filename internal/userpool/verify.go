@@ -2,7 +2,6 @@ package userpool
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -39,35 +38,13 @@ func (s *Service) DeleteUser(ctx context.Context, in *cognitoidp.DeleteUserReque
 // the pool verifies such values before use, the old one stays until the code has come back.
 func (s *Service) UpdateUserAttributes(ctx context.Context, in *cognitoidp.UpdateUserAttributesRequest) (*cognitoidp.UpdateUserAttributesResponse, error) {
 	b := bearerFrom(ctx)
-	out := &cognitoidp.UpdateUserAttributesResponse{}
-	_, err := s.updateFound(ctx, b.pool, b.user, func(tx *db.Tx, u *user) error {
-		out.CodeDeliveryDetailsList = nil
-		values, err := b.pool.readAttributes(in.UserAttributes, b.client, u)
-		if err != nil {
-			return err
-		}
-		verify, err := b.pool.update(u, values, b.client)
-		if err != nil {
-			return err
-		}
-		for _, attribute := range verify {
-			details, err := s.startVerification(ctx, tx, b.pool, b.client, u, attribute)
-			if err != nil {
-				return err
-			}
-			out.CodeDeliveryDetailsList = append(out.CodeDeliveryDetailsList, *details)
-		}
-		return nil
-	})
-	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
-		err = cognitoidp.ErrTooManyRequests.Msg("%s", errAttemptLimit.Message) // this operation has no LimitExceededException
-	}
-	return out, err
+	sent, err := s.updateAttributes(ctx, b.pool, b.client, b.user, in.UserAttributes, in.ClientMetadata)
+	return &cognitoidp.UpdateUserAttributesResponse{CodeDeliveryDetailsList: sent}, err
 }
 
 // startVerification sends a code to the user's e-mail address or phone number: to the value that waits to be verified, if
-// there is one. c is the client that asks, nil for an administrator.
-func (s *Service) startVerification(ctx context.Context, tx *db.Tx, p *pool, c *client, u *user, attribute string) (*cognitoidp.CodeDeliveryDetailsType, error) {
+// there is one.
+func (s *Service) startVerification(ctx context.Context, tx *db.Tx, p *pool, u *user, attribute string, w wording) (*cognitoidp.CodeDeliveryDetailsType, error) {
 	to := delivery{attribute, u.Doc.V.Pending[attribute]}
 	if to.target == "" {
 		to.target = u.attributes()[attribute]
@@ -79,7 +56,7 @@ func (s *Service) startVerification(ctx context.Context, tx *db.Tx, p *pool, c *
 	if err := s.spend(ctx, tx, p, u.Sub, kind.send); err != nil {
 		return nil, err
 	}
-	return to.details(), s.sendNewCode(ctx, tx, p, u, kind, to)
+	return to.details(), s.sendNewCode(ctx, tx, p, u, kind, to, w)
 }
 
 // DeleteUserAttributes removes attributes of the signed-in user.
@@ -98,9 +75,15 @@ func (s *Service) GetUserAttributeVerificationCode(ctx context.Context, in *cogn
 	if name != attrEmail && name != attrPhone {
 		return nil, errCodeAttribute
 	}
+	var w wording
+	if b.user.attributes()[name] != "" || b.user.Doc.V.Pending[name] != "" {
+		if err := s.askWords(ctx, b.pool, messageVerifyAttribute, b.client.ID, b.user, verification(name).send, &w, in.ClientMetadata); err != nil {
+			return nil, err
+		}
+	}
 	out := &cognitoidp.GetUserAttributeVerificationCodeResponse{}
 	err := s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
-		out.CodeDeliveryDetails, err = s.startVerification(ctx, tx, b.pool, b.client, b.user, name)
+		out.CodeDeliveryDetails, err = s.startVerification(ctx, tx, b.pool, b.user, name, w)
 		return err
 	})
 	return out, err
