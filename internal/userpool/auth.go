@@ -83,6 +83,8 @@ type signIn struct {
 	device    *device // as read for this step
 
 	deviceProven bool // this step has proven the device
+
+	migrationAsked bool // UserMigration was, in this step
 }
 
 // outcome is what a step leads to: a challenge or tokens.

@@ -172,10 +172,11 @@ func (a *signIn) provePreferred(ctx context.Context, name string) (bool, error) 
 		return false, err
 	}
 	defer leave()
-	if err := a.identify(ctx, name); err != nil || !a.asksPassword() {
-		return false, err
+	migrated, err := a.identifyOrMigrate(ctx, name, a.params["PASSWORD"])
+	if err != nil || migrated || !a.asksPassword() {
+		return migrated, err
 	}
-	return true, a.checkPassword(ctx, a.params["PASSWORD"])
+	return true, a.concealMigration(ctx, a.checkPassword(ctx, a.params["PASSWORD"]))
 }
 
 // firstSession is the state that the answer to a first factor's challenge will need.

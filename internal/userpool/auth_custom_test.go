@@ -482,7 +482,6 @@ func TestTriggerSettings(t *testing.T) {
 func unservedTriggers() map[string]*types.LambdaConfigType {
 	f := aws.String(triggertest.ARN("f"))
 	return map[string]*types.LambdaConfigType{
-		"migration":     {UserMigration: f},
 		"custom sender": {CustomEmailSender: &types.CustomEmailLambdaVersionConfigType{LambdaArn: f, LambdaVersion: "V1_0"}, KMSKeyID: aws.String("arn:aws:kms:eu-central-1:123456789012:key/1")},
 		"federation":    {InboundFederation: &types.InboundFederationLambdaType{LambdaArn: f, LambdaVersion: "V1_0"}},
 	}

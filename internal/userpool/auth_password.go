@@ -30,10 +30,10 @@ func (a *signIn) provePassword(ctx context.Context, name, password string) error
 		return err
 	}
 	defer leave()
-	if err := a.identify(ctx, name); err != nil {
+	if migrated, err := a.identifyOrMigrate(ctx, name, password); err != nil || migrated {
 		return err
 	}
-	return a.checkPassword(ctx, password)
+	return a.concealMigration(ctx, a.checkPassword(ctx, password))
 }
 
 // checkPassword returns nil if password is that of the user whom the sign-in has admitted, and counts it if not. The caller

@@ -52,6 +52,7 @@ var (
 	errRefreshRevoked     = cognitoidp.ErrNotAuthorized.Msg("Refresh Token has been revoked")
 	errFlowNotEnabled     = cognitoidp.ErrInvalidParameter.Msg("Auth flow not enabled for this client")
 	errLambdaOutput       = cognitoidp.ErrInvalidLambdaResponse.Msg("Unrecognizable lambda output")
+	errMigratedName       = cognitoidp.ErrInvalidParameter.Msg("The username is not valid.")
 	errNoCustomAuth       = cognitoidp.ErrInvalidParameter.Msg("Custom auth lambda trigger is not configured for the user pool.")
 )
 

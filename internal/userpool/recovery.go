@@ -2,6 +2,7 @@ package userpool
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"usher/internal/api/cognitoidp"
@@ -14,8 +15,15 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 	if err != nil {
 		return nil, err
 	}
+	brought, err := s.bringForgetful(ctx, p, c, in)
+	if err != nil {
+		return nil, err
+	}
 	find := func(q db.Querier) (*user, delivery, error) {
 		u, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+		if brought != nil && (err == error(errNoSuchCombination) || err == nil && u.invented()) {
+			u, err = brought.user, nil
+		}
 		if err != nil {
 			return nil, delivery{}, err
 		}
@@ -42,17 +50,31 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 		}
 	}
 	var to delivery
-	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+	send := func(tx *db.Tx) error {
 		var u *user
 		var err error
 		if u, to, err = find(tx); err != nil {
 			return err
 		}
+		if brought != nil && u == brought.user {
+			if err := s.insertMigrant(ctx, tx, p, brought); err != nil {
+				return err
+			}
+		}
 		if err := s.spend(ctx, tx, p, u.Sub, codeForgotPassword.send); err != nil {
 			return err
 		}
 		return s.sendNewCode(ctx, tx, p, u, codeForgotPassword, to, w)
-	})
+	}
+	err = s.DB.Tx(ctx, send)
+	if errors.Is(err, cognitoidp.ErrUsernameExists) || errors.Is(err, cognitoidp.ErrAliasExists) {
+		// Somebody else has brought the user meanwhile, or he cannot be stored.
+		failed := migrationFailed(err)
+		brought = nil
+		if err = s.DB.Tx(ctx, send); err == error(errNoSuchCombination) {
+			err = failed
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

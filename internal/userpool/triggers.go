@@ -24,6 +24,7 @@ const (
 	triggerCreate             = "CreateAuthChallenge"
 	triggerVerify             = "VerifyAuthChallengeResponse"
 	triggerCustomMessage      = "CustomMessage"
+	triggerUserMigration      = "UserMigration"
 )
 
 // noClient stands for the app client in events of operations that have none.
@@ -112,7 +113,7 @@ func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType, tier string) er
 		{triggerPreSignUp, &rest.PreSignUp}, {triggerPostConfirmation, &rest.PostConfirmation},
 		{triggerPreAuthentication, &rest.PreAuthentication}, {triggerPostAuthentication, &rest.PostAuthentication}, {triggerPreToken, &rest.PreTokenGeneration},
 		{triggerDefine, &rest.DefineAuthChallenge}, {triggerCreate, &rest.CreateAuthChallenge}, {triggerVerify, &rest.VerifyAuthChallengeResponse},
-		{triggerCustomMessage, &rest.CustomMessage},
+		{triggerCustomMessage, &rest.CustomMessage}, {triggerUserMigration, &rest.UserMigration},
 	} {
 		if *t.function != nil {
 			if _, ok := trigger.Function(**t.function); !ok {
@@ -122,7 +123,7 @@ func (s *Service) checkTriggers(in *cognitoidp.LambdaConfigType, tier string) er
 		*t.function = nil
 	}
 	if rest != (cognitoidp.LambdaConfigType{}) {
-		return errNotAvailable("UserMigration, CustomEmailSender, CustomSMSSender or InboundFederation in LambdaConfig")
+		return errNotAvailable("CustomEmailSender, CustomSMSSender or InboundFederation in LambdaConfig")
 	}
 	return nil
 }
