@@ -177,7 +177,8 @@ func (c *call) route() error {
 		c.kind = kindNone
 		return errNotFound
 	case c.r.Method == http.MethodPost && media == "application/x-www-form-urlencoded",
-		c.r.Method == http.MethodGet && c.r.URL.Query().Has("Action"):
+		c.r.Method == http.MethodGet && c.r.URL.Query().Has("Action"),
+		c.r.Method == http.MethodPost && media == "" && c.r.URL.Query().Has("Action"): // a presigned URL, posted
 		return c.routeQuery()
 	default:
 		c.kind = kindNone

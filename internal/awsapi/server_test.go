@@ -277,9 +277,14 @@ func TestPipeline(t *testing.T) {
 
 func TestPresignedQuery(t *testing.T) {
 	s, _, _ := toyServer(t)
-	status, _, body := send(s, "GET", "/?Action=GetCallerIdentity"+stsForm, "", "", "alice", "")
-	if status != 200 || !strings.Contains(body, "user/alice") {
-		t.Errorf("got %d %s", status, body)
+	for _, method := range []string{"GET", "POST"} {
+		status, _, body := send(s, method, "/?Action=GetCallerIdentity"+stsForm, "", "", "alice", "")
+		if status != 200 || !strings.Contains(body, "user/alice") {
+			t.Errorf("%s: %d %s", method, status, body)
+		}
+	}
+	if status, _, _ := send(s, "POST", "/?x=GetCallerIdentity"+stsForm, "", "", "alice", ""); status != 404 {
+		t.Errorf("POST without action: %d", status)
 	}
 }
 

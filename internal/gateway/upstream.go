@@ -37,6 +37,7 @@ type Upstream struct {
 type store struct {
 	base        url.URL
 	credentials sigv4.Credentials
+	keys        *sigv4.KeyCache // of today, and at midnight of yesterday
 	region      string
 	client      *http.Transport
 	plain       *plain // nil if the way is encrypted
@@ -62,6 +63,7 @@ func newStore(u Upstream, now func() time.Time) (*store, error) {
 	s := &store{
 		base:        url.URL{Scheme: base.Scheme, Host: base.Host},
 		credentials: sigv4.Credentials{AccessKeyID: u.AccessKeyID, SecretAccessKey: u.SecretAccessKey},
+		keys:        sigv4.NewKeyCache(2),
 		region:      u.Region,
 		sealed:      base.Scheme == "https" || u.Socket != "",
 		now:         now,
@@ -124,7 +126,7 @@ var userAgent = []string{"usher"}
 
 // send signs and sends. payloadHash is a hash or one of the constants of package sigv4.
 func (s *store) send(r *http.Request, payloadHash string) (*http.Response, error) {
-	sigv4.Sign(r, s.credentials, payloadHash, s.now(), s.region, "s3")
+	s.keys.Sign(r, s.credentials, payloadHash, s.now(), s.region, "s3")
 	trip := s.client.RoundTrip
 	if s.plain != nil && r.ContentLength == 0 && repeatable(r.Method) {
 		trip = s.plain.roundTrip

@@ -21,6 +21,15 @@ type Credentials struct {
 // payloadHash is the hexadecimal SHA-256 of the body, or UnsignedPayload. Signed are the host, Content-Type,
 // Content-MD5 and all X-Amz-* headers; the caller must not change these afterwards.
 func Sign(req *http.Request, creds Credentials, payloadHash string, now time.Time, region, service string) {
+	sign(req, creds, payloadHash, now, region, service, nil)
+}
+
+// Sign is the function Sign with a key that is derived once a day.
+func (c *KeyCache) Sign(req *http.Request, creds Credentials, payloadHash string, now time.Time, region, service string) {
+	sign(req, creds, payloadHash, now, region, service, c)
+}
+
+func sign(req *http.Request, creds Credentials, payloadHash string, now time.Time, region, service string, keys *KeyCache) {
 	timestamp := now.UTC().Format(timeFormat)
 	req.Header.Del("Authorization")
 	req.Header.Set("X-Amz-Date", timestamp)
@@ -46,8 +55,13 @@ func Sign(req *http.Request, creds Credentials, payloadHash string, now time.Tim
 	s.appendCanonicalRequest(q, payloadHash)
 	digest := sha256.Sum256(s.buf)
 	scope := string(q.appendScope(nil))
-	signature := mac(SigningKey(creds.SecretAccessKey, q.Date, region, service),
-		algorithm+"\n"+timestamp+"\n"+scope+"\n"+hex.EncodeToString(digest[:]))
+	var key []byte
+	if keys == nil {
+		key = SigningKey(creds.SecretAccessKey, q.Date, region, service)
+	} else {
+		key = keys.Key(creds.AccessKeyID, creds.SecretAccessKey, q.Date, region, service)
+	}
+	signature := mac(key, algorithm+"\n"+timestamp+"\n"+scope+"\n"+hex.EncodeToString(digest[:]))
 	req.Header.Set("Authorization", algorithm+" Credential="+creds.AccessKeyID+"/"+scope+
 		", SignedHeaders="+q.signedHeaders+", Signature="+hex.EncodeToString(signature))
 }

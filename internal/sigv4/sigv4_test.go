@@ -445,6 +445,22 @@ func retarget(r *http.Request, target string) {
 	r.URL, _ = url.ParseRequestURI(target)
 }
 
+// TestSignWithKeptKey: the same signature as without, also after midnight and with another secret.
+func TestSignWithKeptKey(t *testing.T) {
+	keys := NewKeyCache(2)
+	for _, stamp := range []string{"20260304T050607Z", "20260304T050608Z", "20260305T000000Z", "20260304T235959Z"} {
+		for _, secret := range []string{"secret", "other"} {
+			plain, _ := http.NewRequest("GET", "http://example.com/a", nil)
+			kept := plain.Clone(plain.Context())
+			Sign(plain, Credentials{"AKIA", secret, ""}, EmptyHash, at(stamp), "us-east-1", "s3")
+			keys.Sign(kept, Credentials{"AKIA", secret, ""}, EmptyHash, at(stamp), "us-east-1", "s3")
+			if a, b := plain.Header.Get("Authorization"), kept.Header.Get("Authorization"); a != b {
+				t.Errorf("%s %s: %s\nwant %s", stamp, secret, b, a)
+			}
+		}
+	}
+}
+
 func TestSign(t *testing.T) {
 	now := at("20260304T050607Z")
 	for _, service := range []string{"s3", "sts", "dynamodb"} {
@@ -574,8 +590,13 @@ func BenchmarkVerify(b *testing.B) {
 
 func BenchmarkSign(b *testing.B) {
 	req, _ := http.NewRequest("GET", "http://bucket.s3.amazonaws.com/a/b/c?x=1", nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		Sign(req, Credentials{"AKIA", "secret", ""}, UnsignedPayload, at("20260304T050607Z"), "us-east-1", "s3")
+	keys := NewKeyCache(2)
+	for name, sign := range map[string]func(*http.Request, Credentials, string, time.Time, string, string){"derived": Sign, "kept": keys.Sign} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				sign(req, Credentials{"AKIA", "secret", ""}, UnsignedPayload, at("20260304T050607Z"), "us-east-1", "s3")
+			}
+		})
 	}
 }

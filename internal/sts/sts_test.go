@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -209,6 +210,33 @@ func TestCallerIdentity(t *testing.T) {
 }
 
 // TestAssumeRole: who may assume what, one case a line.
+// TestPresignedURL: a presigned call may be made with GET or with POST, which then has no body.
+func TestPresignedURL(t *testing.T) {
+	w := start(t, sqlite(t))
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		r := must(http.NewRequest(method, w.url+"/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60", nil))(t)
+		url, _, err := v4.NewSigner().PresignHTTP(w.ctx(), aws.Credentials{AccessKeyID: w.a.AccessKeyID, SecretAccessKey: w.a.SecretAccessKey}, r, sigv4.EmptyHash, "sts", "eu-west-1", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			url, want string
+			status    int
+		}{
+			{url, ":user/admin</Arn>", 200},
+			{url + "0", "SignatureDoesNotMatch", 403},
+			{strings.Replace(url, "X-Amz-Expires=60", "X-Amz-Expires=61", 1), "SignatureDoesNotMatch", 403},
+		} {
+			res := must(http.DefaultClient.Do(must(http.NewRequest(method, c.url, nil))(t)))(t)
+			body := must(io.ReadAll(res.Body))(t)
+			res.Body.Close()
+			if res.StatusCode != c.status || !strings.Contains(string(body), c.want) {
+				t.Errorf("%s: %d %s, want %d %s", method, res.StatusCode, body, c.status, c.want)
+			}
+		}
+	}
+}
+
 func TestAssumeRole(t *testing.T) {
 	each(t, func(w *world, t *testing.T) {
 		a, b := w.key(w.a), w.key(w.b)
