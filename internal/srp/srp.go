@@ -10,9 +10,10 @@
 //	key = HKDF-SHA-256(S, salt u, info "Caldera Derived Key"), 16 bytes
 //	proof = HMAC-SHA-256(key, pool user SECRET_BLOCK TIMESTAMP)
 //
-// Arithmetic is math/big's, which does not run in constant time. Powers of g take a regular path (see table.go); in
-// S, b is used once and u is public. What remains is timing of single multiplications, far below the noise of a
-// network, but an attacker on the same processor core is not defended against.
+// On processors with AVX-512 IFMA, arithmetic is this package's own and takes the same time for all numbers (see
+// montgomery.go). On others it is math/big's, which does not: powers of g take a regular path (see table.go); in S, b is used
+// once and u is public. What remains is timing of single multiplications, far below the noise of a network. An attacker
+// on the same processor core, who sees which powers of g are read, is not defended against.
 package srp
 
 import (
@@ -243,15 +244,23 @@ func Verify(state, verifier []byte, answer Answer, now time.Time) error {
 
 // sessionKey derives the key from S = (A * v^u)^b mod N.
 func sessionKey(a, v, u, b *big.Int) []byte {
-	s := new(big.Int).Exp(v, u, groupN)
-	s.Mul(s, a)
-	s.Mod(s, groupN)
-	s.Exp(s, b, groupN)
+	s := shared(a, v, u, b)
 	key, err := hkdf.Key(sha256.New, pad(s), pad(u), "Caldera Derived Key", 16)
 	if err != nil {
 		panic(err) // only for lengths that HKDF cannot make
 	}
 	return key
+}
+
+// shared is S.
+func shared(a, v, u, b *big.Int) *big.Int {
+	if hasIFMA {
+		return sharedElement(a, v, u, b)
+	}
+	s := new(big.Int).Exp(v, u, groupN)
+	s.Mul(s, a)
+	s.Mod(s, groupN)
+	return s.Exp(s, b, groupN)
 }
 
 func proof(key []byte, answer Answer) []byte {

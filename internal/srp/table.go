@@ -43,9 +43,9 @@ var powers = sync.OnceValue(func() *[digits][radix]*big.Int {
 	return &table
 })
 
-// Warm makes the table of powers, about 30 ms, so that no request has to wait for it.
+// Warm makes the table of powers, so that no request has to wait for it.
 func Warm() {
-	powers()
+	powG(new(big.Int))
 }
 
 func mulMod(a, b *big.Int) *big.Int {
@@ -57,6 +57,9 @@ func mulMod(a, b *big.Int) *big.Int {
 func powG(e *big.Int) *big.Int {
 	var exponent [digits]byte
 	e.FillBytes(exponent[:])
+	if hasIFMA {
+		return powGElement(&exponent)
+	}
 	table := powers()
 	// Two products take turns, so that no multiplication has to allocate.
 	product, result, quotient := new(big.Int), new(big.Int), new(big.Int)
