@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -113,7 +115,7 @@ func enqueue(t *testing.T, o *Outbox, to string, after error) {
 
 func count(t *testing.T, o *Outbox) int64 {
 	t.Helper()
-	n, err := db.One[int64](t.Context(), o.DB, `SELECT COUNT(*) FROM outbox`)
+	n, err := db.One[int64](t.Context(), o.DB, `SELECT COUNT(*) FROM messages`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +305,7 @@ func TestInbox(t *testing.T) {
 		if err != nil || len(kept) != 2 || kept[0].To != "grace@example.org" || kept[1].Body != "Your code is 123456" {
 			t.Fatalf("inbox: %+v %v", kept, err)
 		}
-		raw, err := db.One[[]byte](t.Context(), o.DB, `SELECT message FROM outbox LIMIT 1`)
+		raw, err := db.One[[]byte](t.Context(), o.DB, `SELECT message FROM messages LIMIT 1`)
 		if err != nil || strings.Contains(string(raw), "123456") {
 			t.Errorf("a code is in the clear at rest: %q %v", raw, err)
 		}
@@ -312,4 +314,35 @@ func TestInbox(t *testing.T) {
 			t.Errorf("%d messages after a day, want the younger: %v", count(t, o), err)
 		}
 	})
+}
+
+// TestFormerOutbox: messages that waited in a data folder of the first version are delivered.
+func TestFormerOutbox(t *testing.T) {
+	first, err := Schema.ReadFile("schema/0001_outbox.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, fresh := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			url := fresh(t)
+			d, err := db.Open(t.Context(), db.Config{URL: url, Schemas: []db.Schema{{Name: "notify", Files: fstest.MapFS{"schema/0001_outbox.sql": {Data: first}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var server mailServer
+			o, _ := newOutbox(t, d, &SMTP{Addr: server.listen(t, "127.0.0.1:0"), From: "no-reply@usher.example", TLS: "none"})
+			text, _ := json.Marshal(Message{Medium: "EMAIL", To: "ada@example.org", Subject: "s", Body: "b", Created: o.Now()})
+			err = d.Tx(t.Context(), func(tx *db.Tx) error {
+				_, err := tx.ExecContext(t.Context(), `INSERT INTO outbox (id, kept, due, attempts, message) VALUES ('id', 0, 0, 0, $1)`, o.Box.Seal(text, []byte("id")))
+				return err
+			})
+			if err := errors.Join(err, d.Close()); err != nil {
+				t.Fatal(err)
+			}
+			o.DB = dbtest.Open(t, url, schema)
+			if n, err := o.deliver(t.Context()); n != 1 || err != nil || len(server.got()) != 1 || count(t, o) != 0 {
+				t.Errorf("%d tried, %v, %d mails, %d left", n, err, len(server.got()), count(t, o))
+			}
+		})
+	}
 }

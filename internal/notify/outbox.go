@@ -73,7 +73,7 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *db.Tx, m Message) error {
 	if o.sender(m) == nil {
 		kept = 1
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO outbox (id, kept, due, attempts, message) VALUES ($1, $2, $3, 0, $4)`,
+	_, err = tx.ExecContext(ctx, `INSERT INTO messages (id, kept, due, attempts, message) VALUES ($1, $2, $3, 0, $4)`,
 		id, kept, o.Now().UnixMicro(), o.Box.Seal(text, []byte(id)))
 	if err == nil && kept == 0 {
 		tx.AfterCommit(func() {
@@ -127,7 +127,7 @@ func (o *Outbox) Run(ctx context.Context) {
 // deliver takes the messages that are due in hand, sends them and says how many there were.
 func (o *Outbox) deliver(ctx context.Context) (int, error) {
 	now := o.Now()
-	due, err := db.All[outboxRow](ctx, o.DB, `SELECT id, attempts, message FROM outbox WHERE kept = 0 AND due <= $1 ORDER BY due LIMIT $2`,
+	due, err := db.All[outboxRow](ctx, o.DB, `SELECT id, attempts, message FROM messages WHERE kept = 0 AND due <= $1 ORDER BY due LIMIT $2`,
 		now.UnixMicro(), batchMost)
 	if err != nil || len(due) == 0 {
 		return 0, err
@@ -136,7 +136,7 @@ func (o *Outbox) deliver(ctx context.Context) (int, error) {
 		// Taking it counts as an attempt, so that a message which kills its sender does not come back for ever.
 		taken := false
 		err := o.DB.Tx(ctx, func(tx *db.Tx) error {
-			res, err := tx.ExecContext(ctx, `UPDATE outbox SET due = $1, attempts = attempts + 1 WHERE id = $2 AND attempts = $3`,
+			res, err := tx.ExecContext(ctx, `UPDATE messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND attempts = $3`,
 				now.Add(inHand).UnixMicro(), row.ID, row.Attempts)
 			if err != nil {
 				return err
@@ -181,38 +181,38 @@ func (o *Outbox) sendOne(ctx context.Context, row outboxRow) error {
 	o.Log.Warn("outbox: message not delivered, will be tried again", "id", row.ID, "pool", m.PoolID, "purpose", m.Purpose, "attempts", row.Attempts+1, "error", err)
 	wait := min(5*time.Second<<min(row.Attempts, 10), 15*time.Minute)
 	return o.DB.Tx(ctx, func(tx *db.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE outbox SET due = $1 WHERE id = $2`, o.Now().Add(wait).UnixMicro(), row.ID)
+		_, err := tx.ExecContext(ctx, `UPDATE messages SET due = $1 WHERE id = $2`, o.Now().Add(wait).UnixMicro(), row.ID)
 		return err
 	})
 }
 
 func (o *Outbox) remove(ctx context.Context, id string) error {
 	return o.DB.Tx(ctx, func(tx *db.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = $1`, id)
+		_, err := tx.ExecContext(ctx, `DELETE FROM messages WHERE id = $1`, id)
 		return err
 	})
 }
 
 // prune bounds what the inbox keeps.
 func (o *Outbox) prune(ctx context.Context) error {
-	cut, err := db.One[string](ctx, o.DB, `SELECT COALESCE((SELECT id FROM outbox WHERE kept = 1 ORDER BY id DESC LIMIT 1 OFFSET $1), '')`, keptMost)
+	cut, err := db.One[string](ctx, o.DB, `SELECT COALESCE((SELECT id FROM messages WHERE kept = 1 ORDER BY id DESC LIMIT 1 OFFSET $1), '')`, keptMost)
 	if err != nil {
 		return err
 	}
 	old := o.Now().Add(-keptFor).UnixMicro()
-	stale, err := db.One[int64](ctx, o.DB, `SELECT COUNT(*) FROM (SELECT 1 AS x FROM outbox WHERE kept = 1 AND (id <= $1 OR due < $2) LIMIT 1) AS s`, cut, old)
+	stale, err := db.One[int64](ctx, o.DB, `SELECT COUNT(*) FROM (SELECT 1 AS x FROM messages WHERE kept = 1 AND (id <= $1 OR due < $2) LIMIT 1) AS s`, cut, old)
 	if err != nil || stale == 0 {
 		return err
 	}
 	return o.DB.Tx(ctx, func(tx *db.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE kept = 1 AND (id <= $1 OR due < $2)`, cut, old)
+		_, err := tx.ExecContext(ctx, `DELETE FROM messages WHERE kept = 1 AND (id <= $1 OR due < $2)`, cut, old)
 		return err
 	})
 }
 
 // Inbox returns the kept messages, newest first, at most limit.
 func (o *Outbox) Inbox(ctx context.Context, limit int) ([]Message, error) {
-	rows, err := db.All[outboxRow](ctx, o.DB, `SELECT id, attempts, message FROM outbox WHERE kept = 1 ORDER BY id DESC LIMIT $1`, min(limit, keptMost))
+	rows, err := db.All[outboxRow](ctx, o.DB, `SELECT id, attempts, message FROM messages WHERE kept = 1 ORDER BY id DESC LIMIT $1`, min(limit, keptMost))
 	if err != nil {
 		return nil, err
 	}

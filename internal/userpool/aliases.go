@@ -153,7 +153,8 @@ func (s *Service) takeAlias(ctx context.Context, tx *db.Tx, p *pool, u *user, ki
 	if err != nil {
 		return err
 	}
-	former := &user{userRow: holder, aliases: map[string]string{kind: value}}
+	former := p.user(holder)
+	former.aliases = map[string]string{kind: value}
 	former.set(kind+"_verified", "false")
 	if _, err := tx.ExecContext(ctx, `DELETE FROM user_aliases WHERE pool_id = $1 AND kind = $2 AND value_key = $3`, p.ID, kind, value); err != nil {
 		return err

@@ -43,7 +43,7 @@ func (s *Service) findUser(ctx context.Context, q db.Querier, p *pool, name stri
 // user returns a row as a user.
 func (p *pool) user(row userRow) *user {
 	u := &user{userRow: row}
-	u.aliases = p.aliasesOf(u)
+	u.aliases, u.searched = p.aliasesOf(u), p.searchable(u)
 	return u
 }
 
@@ -99,7 +99,7 @@ func (s *Service) insertUser(ctx context.Context, tx *db.Tx, p *pool, u *user, e
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		ON CONFLICT (pool_id, username_key) DO NOTHING`,
 		append([]any{u.PoolID, u.Key, u.Username, u.Sub, u.Status, u.Enabled, u.Created, u.Modified,
-			u.TokensAfter, u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}, p.searchable(u)...)...)
+			u.TokensAfter, u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}, columns(p.searchable(u))...)...)
 	if err := db.Changed(res, err); errors.Is(err, db.ErrConflict) {
 		return exists
 	} else if err != nil {
@@ -109,21 +109,30 @@ func (s *Service) insertUser(ctx context.Context, tx *db.Tx, p *pool, u *user, e
 	if err := s.saveAliases(ctx, tx, p, u); err != nil {
 		return err
 	}
+	u.searched = p.searchable(u)
 	u.Rev = 1
 	return nil
 }
 
 // searchable returns the attributes that ListUsers finds users by, in the order of their columns.
-func (p *pool) searchable(u *user) []any {
-	var values []any
-	for _, attr := range []string{attrEmail, attrPhone, attrPreferredUsername, "name", "given_name", "family_name"} {
-		var column *string
-		if value := u.attributes()[attr]; value != "" {
-			column = new(p.searchKey(attr, value))
-		}
-		values = append(values, column)
+func (p *pool) searchable(u *user) (values searchable) {
+	for i, attr := range [...]string{attrEmail, attrPhone, attrPreferredUsername, "name", "given_name", "family_name"} {
+		values[i] = p.searchKey(attr, u.attributes()[attr])
 	}
 	return values
+}
+
+// searchable is the values of the attributes that ListUsers finds users by; "" is none.
+type searchable [6]string
+
+func columns(values searchable) []any {
+	args := make([]any, len(values))
+	for i, value := range values {
+		if value != "" {
+			args[i] = value
+		}
+	}
+	return args
 }
 
 // searchKey returns what ListUsers compares the value of an attribute by.
@@ -166,18 +175,23 @@ func (s *Service) saveUser(ctx context.Context, tx *db.Tx, p *pool, u *user) err
 	return s.saveRow(ctx, tx, p, u)
 }
 
-// saveRow stores a user without his aliases.
+// saveRow stores a user without his aliases. What ListUsers searches is written only when it changes: SQLite would renew the
+// entries of its indexes for the same values, too.
 func (s *Service) saveRow(ctx context.Context, tx *db.Tx, p *pool, u *user) error {
 	u.Modified = s.now()
-	err := db.Changed(tx.ExecContext(ctx, `UPDATE users SET status = $4, enabled = $5, modified = $6, rev = rev + 1, tokens_after = $7,
-			failures = $8, failed_at = $9, salt = $10, verifier = $11, password_set = $12, doc = $13,
-			email = $14, phone_number = $15, preferred_username = $16, name = $17, given_name = $18, family_name = $19
-		WHERE pool_id = $1 AND username_key = $2 AND rev = $3`,
-		append([]any{u.PoolID, u.Key, u.Rev, u.Status, u.Enabled, u.Modified, u.TokensAfter,
-			u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}, p.searchable(u)...)...))
-	if err != nil {
+	set := `status = $4, enabled = $5, modified = $6, rev = rev + 1, tokens_after = $7,
+		failures = $8, failed_at = $9, salt = $10, verifier = $11, password_set = $12, doc = $13`
+	args := []any{u.PoolID, u.Key, u.Rev, u.Status, u.Enabled, u.Modified, u.TokensAfter,
+		u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}
+	values := p.searchable(u)
+	if values != u.searched {
+		set += `, email = $14, phone_number = $15, preferred_username = $16, name = $17, given_name = $18, family_name = $19`
+		args = append(args, columns(values)...)
+	}
+	if err := db.Changed(tx.ExecContext(ctx, `UPDATE users SET `+set+` WHERE pool_id = $1 AND username_key = $2 AND rev = $3`, args...)); err != nil {
 		return err
 	}
+	u.searched = values
 	u.Rev++
 	return nil
 }
