@@ -56,13 +56,14 @@ type process struct {
 }
 
 // serve starts usher and waits until it answers.
-func serve(t *testing.T, data, listen, database string) *process {
+func serve(t testing.TB, data, listen, database string, settings ...string) *process {
 	t.Helper()
 	p := &process{endpoint: "http://" + strings.Replace(listen, "0.0.0.0", "127.0.0.1", 1), data: data}
 	p.cmd = exec.Command(filepath.Join(bin, "usher"), "serve", "--listen", listen, "--data", data)
 	if database != "" {
 		p.cmd.Args = append(p.cmd.Args, "--database", database)
 	}
+	p.cmd.Args = append(p.cmd.Args, settings...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func serve(t *testing.T, data, listen, database string) *process {
 	return nil
 }
 
-func (p *process) admin(t *testing.T) aws.Config {
+func (p *process) admin(t testing.TB) aws.Config {
 	t.Helper()
 	cfg := server.Config{Data: p.data}
 	key, secret, err := cfg.ReadCredentials()
@@ -94,7 +95,7 @@ func (p *process) admin(t *testing.T) aws.Config {
 		HTTPClient: awstest.Client, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
