@@ -12,6 +12,16 @@ import (
 	"usher/internal/userpool"
 )
 
+func poolRecoveryCodes(in *invocation, _ *flag.FlagSet) func([]string) error {
+	return func(args []string) error {
+		codes, err := in.control().RecoveryCodes(in.ctx, args[0], args[1])
+		for _, code := range codes {
+			fmt.Fprintln(in.out, code)
+		}
+		return err
+	}
+}
+
 func poolExport(in *invocation, fs *flag.FlagSet) func([]string) error {
 	name := fs.String("out", "", "file to make, readable by its owner only; with more users than an import job takes also FILE-2 and so on; - for standard output (default POOL.csv)")
 	algorithm := fs.String("algorithm", "ARGON2ID", "which hashes to export: ARGON2ID, or those that imported users still have: BCRYPT, SCRYPT, PBKDF2_SHA256")

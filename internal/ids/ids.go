@@ -168,6 +168,15 @@ func Row(now time.Time) string {
 // Code returns a confirmation code: 6 decimal digits, all million equally likely.
 func Code() string { return pick(digits, 6) }
 
+// RecoveryCodeLength is how many symbols a recovery code has, apart from the hyphens.
+const RecoveryCodeLength = 16
+
+// RecoveryCode returns a code that a user writes down, 80 bits in groups of four: xxxx-xxxx-xxxx-xxxx.
+func RecoveryCode() string {
+	s := pick("0123456789abcdefghjkmnpqrstvwxyz", RecoveryCodeLength)
+	return s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:]
+}
+
 // SignInCode returns a one-time code of eight digits, as users sign in with instead of a
 // password.
 func SignInCode() string { return pick(digits, 8) }

@@ -32,6 +32,7 @@ func TestForms(t *testing.T) {
 		{"UUID", UUID, uuid},
 		{"Row", func() string { return Row(time.Now()) }, `[0-9a-v]{26}`},
 		{"Code", Code, `[0-9]{6}`},
+		{"RecoveryCode", RecoveryCode, `([0-9a-hjkmnp-tv-z]{4}-){3}[0-9a-hjkmnp-tv-z]{4}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			form := regexp.MustCompile(`^` + c.form + `$`)

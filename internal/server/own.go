@@ -18,6 +18,9 @@ func (s *Server) ownPages() http.Handler {
 	})
 	mux.HandleFunc("GET /_usher/inbox", s.inboxPage)
 	mux.Handle("PUT /_usher/import/", s.users.ImportUpload())
+	for _, method := range []string{"GET", "POST", "OPTIONS"} {
+		mux.Handle(method+" /_usher/recovery-codes", s.refreshed(s.users.RecoveryCodes()))
+	}
 	return mux
 }
 

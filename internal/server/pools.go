@@ -14,6 +14,10 @@ func (s *Server) poolRoutes(mux *http.ServeMux) {
 		page, err := s.ExportUsers(r.Context(), r.FormValue("pool"), r.FormValue("algorithm"), r.FormValue("after"))
 		answer(w, page, err)
 	})
+	mux.HandleFunc("POST /pools/recovery-codes", func(w http.ResponseWriter, r *http.Request) {
+		codes, err := s.RecoveryCodes(r.Context(), r.FormValue("pool"), r.FormValue("user"))
+		answer(w, codes, err)
+	})
 }
 
 // ExportUsers returns users of a pool as rows of a file for import jobs. See userpool.Service.ExportUsers.
@@ -22,6 +26,22 @@ func (s *Server) ExportUsers(ctx context.Context, pool, algorithm, after string)
 		s.log.Info("users exported with the hashes of their passwords", "user_pool", pool, "algorithm", algorithm)
 	}
 	return s.users.ExportUsers(ctx, pool, algorithm, after)
+}
+
+// RecoveryCodes gives a user new codes that stand in for his second factor.
+func (s *Server) RecoveryCodes(ctx context.Context, pool, user string) ([]string, error) {
+	codes, err := s.users.IssueRecoveryCodes(ctx, pool, user)
+	if err == nil {
+		s.log.Info("recovery codes issued", "user_pool", pool, "user", user)
+	}
+	return codes, err
+}
+
+// RecoveryCodes gives a user new codes that stand in for his second factor; those that he had are void.
+func (c Control) RecoveryCodes(ctx context.Context, pool, user string) ([]string, error) {
+	var codes []string
+	err := c.call(ctx, http.MethodPost, "/pools/recovery-codes?"+url.Values{"pool": {pool}, "user": {user}}.Encode(), nil, &codes)
+	return codes, err
 }
 
 // ExportUsers returns the users of a pool after a page's Next, "" for the first.

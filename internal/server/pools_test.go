@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,6 +33,28 @@ func TestPoolCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := sdk.SetUserPoolMfaConfig(ctx, &idp.SetUserPoolMfaConfigInput{UserPoolId: &pool, MfaConfiguration: "OPTIONAL",
+		SmsMfaConfiguration: &types.SmsMfaConfigType{SmsConfiguration: &types.SmsConfigurationType{SnsCallerArn: aws.String("arn:aws:iam::123456789012:role/sms")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sdk.TagResource(ctx, &idp.TagResourceInput{ResourceArn: created.UserPool.Arn, Tags: map[string]string{"usher:recovery-codes": "true"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sdk.AdminUpdateUserAttributes(ctx, &idp.AdminUpdateUserAttributesInput{UserPoolId: &pool, Username: aws.String("ada"),
+		UserAttributes: []types.AttributeType{{Name: aws.String("phone_number"), Value: aws.String("+15550001234")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sdk.AdminSetUserMFAPreference(ctx, &idp.AdminSetUserMFAPreferenceInput{UserPoolId: &pool, Username: aws.String("ada"),
+		SMSMfaSettings: &types.SMSMfaSettingsType{Enabled: true, PreferredMfa: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if out := usher(t, p, "pool", "recovery-codes", pool, "ada"); !regexp.MustCompile(`^(([0-9a-z]{4}-){3}[0-9a-z]{4}\n){10}$`).MatchString(out) {
+		t.Errorf("pool recovery-codes: %q", out)
+	}
+	if res, err := http.Post(p.endpoint+"/_usher/recovery-codes", "", nil); err != nil || res.StatusCode != 400 {
+		t.Errorf("recovery codes without a token: %v %v", res, err)
+	}
+
 	file := filepath.Join(t.TempDir(), "users.csv")
 	if out := usher(t, p, "pool", "export", pool, "--out", file); !strings.Contains(out, "1 users, 1 of them with the hash of a password; 0 left out\n") {
 		t.Errorf("pool export: %s", out)

@@ -127,7 +127,7 @@ func (a *signIn) answerChoice(ctx context.Context, st session) (*outcome, error)
 // codeParameters names the answers to the challenges of factors.
 var codeParameters = map[string]string{factorSMS: "SMS_MFA_CODE", factorTOTP: "SOFTWARE_TOKEN_MFA_CODE", factorEmail: "EMAIL_OTP_CODE"}
 
-// answerFactor is the answer to SMS_MFA, SOFTWARE_TOKEN_MFA and, as a second factor, EMAIL_OTP.
+// answerFactor is the answer to SMS_MFA, SOFTWARE_TOKEN_MFA and, as a second factor, EMAIL_OTP: the code, or a recovery code.
 func (a *signIn) answerFactor(ctx context.Context, st session) (*outcome, error) {
 	code, err := a.param(codeParameters[st.Challenge])
 	if err != nil {
@@ -136,7 +136,15 @@ func (a *signIn) answerFactor(ctx context.Context, st session) (*outcome, error)
 	if err := a.resume(ctx, a.DB, st); err != nil {
 		return nil, err
 	}
+	recovery, recovers := a.pool.recoveryCode(code)
 	err = a.guess(ctx, st, func(tx *db.Tx) (refusal, err error) {
+		if recovers && !st.Setup {
+			taken, err := a.takeRecoveryCode(ctx, tx, a.pool, a.user.Sub, recovery)
+			if err == nil && !taken {
+				refusal = errFactorMismatch
+			}
+			return refusal, err
+		}
 		if st.Challenge == factorTOTP {
 			return a.checkTOTP(ctx, tx, a.pool, a.user, code)
 		}

@@ -147,6 +147,10 @@ func errImportState(status string) *awsapi.Error {
 	return cognitoidp.ErrPreconditionNotMet.Msg("The import job is in the state %s.", status)
 }
 
+func errTagNotTrue(key string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The tag %s takes true.", key)
+}
+
 func errHashAlgorithm(name string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("%q is no PasswordHashingAlgorithm: want %s, %s, %s or %s", name, algorithmArgon2id, algorithmBcrypt, algorithmScrypt, algorithmPBKDF2)
 }
@@ -165,14 +169,17 @@ var (
 
 // Passwords.
 var (
-	errPasswordShort   = errPassword("Password not long enough")
-	errPasswordNumeric = errPassword("Password must have numeric characters")
-	errPasswordLower   = errPassword("Password must have lowercase characters")
-	errPasswordUpper   = errPassword("Password must have uppercase characters")
-	errPasswordSymbol  = errPassword("Password must have symbol characters")
-	errPasswordStorage = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
-	errTooManyHashes   = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
-	errPasswordUsed    = cognitoidp.ErrPasswordHistoryPolicyViolation.Msg("Password has previously been used")
+	errPasswordShort    = errPassword("Password not long enough")
+	errPasswordNumeric  = errPassword("Password must have numeric characters")
+	errPasswordLower    = errPassword("Password must have lowercase characters")
+	errPasswordUpper    = errPassword("Password must have uppercase characters")
+	errPasswordSymbol   = errPassword("Password must have symbol characters")
+	errPasswordStorage  = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
+	errTooManyHashes    = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
+	errNoRecoveryCodes  = cognitoidp.ErrInvalidParameter.Msg("The user pool does not take recovery codes: they need the tag %s, and MFA.", tagRecoveryCodes)
+	errNothingToRecover = cognitoidp.ErrInvalidParameter.Msg("The user has no second factor that recovery codes could stand in for.")
+	errSignInNotFresh   = cognitoidp.ErrNotAuthorized.Msg("The sign-in is more than 15 minutes ago: sign in again.")
+	errPasswordUsed     = cognitoidp.ErrPasswordHistoryPolicyViolation.Msg("Password has previously been used")
 )
 
 func errPassword(rule string) *awsapi.Error {

@@ -156,8 +156,9 @@ type user struct {
 	// MoveAliases makes updateUser and insertUser take verified aliases from those who hold them, instead of failing.
 	MoveAliases bool
 
-	aliases  map[string]string // as stored: value key by kind
-	searched searchable        // as stored
+	aliases     map[string]string // as stored: value key by kind
+	searched    searchable        // as stored
+	recoverable bool              // may have recovery codes, as stored
 }
 
 // userRow is the columns of a user. Times are in microseconds since 1970.

@@ -70,5 +70,8 @@ func checkTags(tags map[string]string) error {
 			return errTagPrefix
 		}
 	}
+	if err := checkRecoveryCodesTag(tags); err != nil {
+		return err
+	}
 	return checkPasswordStorage(tags)
 }

@@ -44,6 +44,7 @@ func (s *Service) findUser(ctx context.Context, q db.Querier, p *pool, name stri
 func (p *pool) user(row userRow) *user {
 	u := &user{userRow: row}
 	u.aliases, u.searched = p.aliasesOf(u), p.searchable(u)
+	u.recoverable = p.takesRecoveryCodes() && p.hasSecondFactor(u)
 	return u
 }
 
@@ -193,6 +194,10 @@ func (s *Service) saveRow(ctx context.Context, tx *db.Tx, p *pool, u *user) erro
 	}
 	u.searched = values
 	u.Rev++
+	if u.recoverable && !p.hasSecondFactor(u) {
+		u.recoverable = false
+		return dropRecoveryCodes(ctx, tx, p, u.Sub)
+	}
 	return nil
 }
 
@@ -218,7 +223,7 @@ func (s *Service) deleteUser(ctx context.Context, tx *db.Tx, u *user) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM user_group_members WHERE pool_id = $1 AND username_key = $2`, u.PoolID, u.Key); err != nil {
 		return err
 	}
-	for _, table := range []string{"user_codes", "user_rates", "user_software_tokens", "user_devices"} {
+	for _, table := range []string{"user_codes", "user_rates", "user_software_tokens", "user_devices", "user_recovery_codes"} {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE pool_id = $1 AND sub = $2`, u.PoolID, u.Sub); err != nil {
 			return err
 		}
