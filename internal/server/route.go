@@ -7,6 +7,7 @@ import (
 
 	"usher/internal/access"
 	"usher/internal/sigv4"
+	"usher/internal/userpool"
 )
 
 // readMost is how long the small body of an AWS API request may take to arrive. Objects have no such limit.
@@ -20,6 +21,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.own.ServeHTTP(w, r)
 	case isDiscovery(path) && (r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions):
 		s.refreshed(s.discovery).ServeHTTP(w, r)
+	case path == userpool.ConfirmLinkPath && !s.gateway.VirtualHosted(r.Host): // no bucket name has capitals
+		s.refreshed(s.confirmLink).ServeHTTP(w, r)
 	case s.isAWS(r):
 		// The deadline is for the connection: it is lifted for what comes next on it.
 		c := http.NewResponseController(w)

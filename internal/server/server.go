@@ -52,7 +52,7 @@ type Server struct {
 	identities *identitypool.Service
 	gateway    *gateway.Gateway
 
-	aws, discovery, own http.Handler
+	aws, discovery, confirmLink, own http.Handler
 
 	background sync.WaitGroup
 	stop       context.CancelFunc // ends what runs in the background
@@ -202,6 +202,7 @@ func (s *Server) wire(ctx context.Context) error {
 		},
 	}
 	s.discovery = s.discoveryPages()
+	s.confirmLink = s.users.ConfirmLink()
 	s.own = s.ownPages()
 	return nil
 }

@@ -164,6 +164,7 @@ var (
 	errCodeExpired   = cognitoidp.ErrExpiredCode.Msg("Invalid code provided, please request a code again.")
 	errAttemptLimit  = cognitoidp.ErrLimitExceeded.Msg("Attempt limit exceeded, please try after some time.")
 	errCodeNoValue   = cognitoidp.ErrInvalidParameter.Msg("User does not have the attribute to verify.")
+	errLinkForm      = cognitoidp.ErrInvalidParameter.Msg("The form cannot be read.")
 	errCodeAttribute = cognitoidp.ErrInvalidParameter.Msg("Only email and phone_number can be verified.")
 )
 

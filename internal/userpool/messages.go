@@ -65,11 +65,18 @@ func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kin
 		t = &cognitoidp.VerificationMessageTemplateType{}
 	}
 	subject, body := orDefault(t.EmailSubject, defaultVerificationSubject), orDefault(t.EmailMessage, defaultVerification)
-	if to.attribute == "phone_number" {
+	switch {
+	case to.attribute == "phone_number":
 		subject, body = "", orDefault(t.SmsMessage, defaultVerification)
+	case w.linkClient != "":
+		subject, body = orDefault(t.EmailSubjectByLink, defaultLinkSubject), orDefault(t.EmailMessageByLink, defaultLinkMessage)
 	}
 	subject, body = w.texts(u, to, subject, body)
-	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, codePlace, code))
+	body = strings.ReplaceAll(body, codePlace, code)
+	if w.linkClient != "" {
+		body = linkPlace.ReplaceAllStringFunc(body, s.confirmLink(w.linkClient, u, code))
+	}
+	return s.send(ctx, tx, p, u, kind.purpose, to, subject, body)
 }
 
 // sendSignInCode puts the message with the code of a factor, first or second, in the outbox.

@@ -153,7 +153,6 @@ func TestPoolSettings(t *testing.T) {
 		{"step-up", in{AcrConfiguration: map[string]cognitoidp.AcrLevelConfigType{"1": {}}}, "InvalidParameterException", "not available"},
 		{"clients that register themselves", in{DcrConfiguration: &cognitoidp.DcrConfigurationType{}}, "InvalidParameterException", "not available"},
 		{"passkeys", in{Policies: &cognitoidp.UserPoolPolicyType{SignInPolicy: &cognitoidp.SignInPolicyType{AllowedFirstAuthFactors: []string{"PASSWORD", "WEB_AUTHN"}}}}, "InvalidParameterException", "First factor WEB_AUTHN is not available"},
-		{"links", in{VerificationMessageTemplate: &cognitoidp.VerificationMessageTemplateType{DefaultEmailOption: new("CONFIRM_WITH_LINK")}}, "InvalidParameterException", "not available"},
 		{"two validities", in{Policies: days(3), AdminCreateUserConfig: &cognitoidp.AdminCreateUserConfigType{UnusedAccountValidityDays: new(int32(4))}}, "InvalidParameterException", "Please use TemporaryPasswordValidityDays"},
 		{"history on LITE", in{UserPoolTier: new("LITE"), Policies: &cognitoidp.UserPoolPolicyType{PasswordPolicy: &cognitoidp.PasswordPolicyType{PasswordHistorySize: new(int32(2))}}}, "FeatureUnavailableInTierException", ""},
 		{"messages that differ", in{SmsVerificationMessage: new("one {####}"), VerificationMessageTemplate: &cognitoidp.VerificationMessageTemplateType{SmsMessage: new("two {####}")}}, "InvalidParameterException", "must agree"},

@@ -61,9 +61,6 @@ func refuseUnavailable(in *cognitoidp.UpdateUserPoolRequest) error {
 	if p := in.Policies; p != nil && p.SignInPolicy != nil && slices.Contains(p.SignInPolicy.AllowedFirstAuthFactors, cognitoidp.AuthFactorTypeWebAuthn) {
 		return errNotAvailable("First factor " + cognitoidp.AuthFactorTypeWebAuthn)
 	}
-	if t := in.VerificationMessageTemplate; t != nil && deref(t.DefaultEmailOption) == cognitoidp.DefaultEmailOptionTypeConfirmWithLink {
-		return errNotAvailable("DefaultEmailOption CONFIRM_WITH_LINK")
-	}
 	return nil
 }
 

@@ -67,7 +67,7 @@ func (s *Service) SignUp(ctx context.Context, in *cognitoidp.SignUpRequest) (*co
 	}
 	to, sends := p.confirmationDelivery(u)
 	sends = sends && !verdict.AutoConfirmUser
-	var w wording
+	w := p.signUpWording(c, to)
 	if sends && s.customizes(p) {
 		if err := s.taken(ctx, s.DB, p, u, errSignUpExists); err != nil {
 			return nil, err
@@ -135,38 +135,9 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 	if err != nil {
 		return nil, err
 	}
-	var refusal error
-	var confirmed *user
-	var proven delivery
-	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
-		if err != nil {
-			return err
-		}
-		if _, sends := p.confirmationDelivery(u); c.hidesUsers() && (u.Status != cognitoidp.UserStatusTypeUnconfirmed || !sends) {
-			u = p.invent(*in.Username)
-		} else if u.Status != cognitoidp.UserStatusTypeUnconfirmed {
-			return errNotUnconfirmed(u.Status)
-		}
-		var from delivery
-		from, refusal, err = s.takeCode(ctx, tx, p, u.Sub, codeSignUp, *in.ConfirmationCode)
-		if err != nil || refusal != nil {
-			return err
-		}
-		if u.invented() {
-			return errCodeMismatch // guessed a code that was never sent
-		}
-		u.Status = cognitoidp.UserStatusTypeConfirmed
-		if u.attributes()[from.attribute] == from.target {
-			u.set(from.attribute+"_verified", "true")
-		}
-		u.MoveAliases = deref(in.ForceAliasCreation)
-		confirmed, proven = u, from
-		return s.saveUser(ctx, tx, p, u)
+	confirmed, proven, err := s.confirmSignUp(ctx, p, c, *in.Username, *in.ConfirmationCode, deref(in.ForceAliasCreation), func(tx *db.Tx) (*user, error) {
+		return s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 	})
-	if err == nil {
-		err = refusal
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +149,41 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 		out.Session = s.signUpSession(p, c, sessionConfirmed, confirmed, proven)
 	}
 	return out, nil
+}
+
+// confirmSignUp confirms the user whom find finds by name, with the code that he was sent, and marks the address it went to as verified.
+func (s *Service) confirmSignUp(ctx context.Context, p *pool, c *client, name, code string, force bool, find func(*db.Tx) (*user, error)) (confirmed *user, proven delivery, err error) {
+	var refusal error
+	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
+		u, err := find(tx)
+		if err != nil {
+			return err
+		}
+		if _, sends := p.confirmationDelivery(u); c.hidesUsers() && (u.Status != cognitoidp.UserStatusTypeUnconfirmed || !sends) {
+			u = p.invent(name)
+		} else if u.Status != cognitoidp.UserStatusTypeUnconfirmed {
+			return errNotUnconfirmed(u.Status)
+		}
+		var from delivery
+		from, refusal, err = s.takeCode(ctx, tx, p, u.Sub, codeSignUp, code)
+		if err != nil || refusal != nil {
+			return err
+		}
+		if u.invented() {
+			return errCodeMismatch // guessed a code that was never sent
+		}
+		u.Status = cognitoidp.UserStatusTypeConfirmed
+		if u.attributes()[from.attribute] == from.target {
+			u.set(from.attribute+"_verified", "true")
+		}
+		u.MoveAliases = force
+		confirmed, proven = u, from
+		return s.saveUser(ctx, tx, p, u)
+	})
+	if err == nil {
+		err = refusal
+	}
+	return confirmed, proven, err
 }
 
 // ResendConfirmationCode sends a new code to an unconfirmed user.
@@ -207,10 +213,11 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 	}
 	var w wording
 	if s.customizes(p) {
-		u, _, err := find(s.DB)
+		u, to, err := find(s.DB)
 		if err != nil {
 			return nil, err
 		}
+		w = p.signUpWording(c, to)
 		if err := s.askWords(ctx, p, messageResend, c.ID, u, codeSignUp.send, &w, in.ClientMetadata); err != nil {
 			return nil, err
 		}
@@ -225,6 +232,7 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 		if err := s.spend(ctx, tx, p, u.Sub, codeSignUp.send); err != nil {
 			return err
 		}
+		w.linkClient = p.signUpWording(c, to).linkClient
 		return s.sendNewCode(ctx, tx, p, u, codeSignUp, to, w)
 	})
 	if err != nil {

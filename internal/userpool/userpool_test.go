@@ -66,7 +66,15 @@ func newTestServer(tb testing.TB, d *db.DB) *testServer {
 	ts.Service = New(Service{DB: d, Seal: ring, Signer: signer, Outbox: ts.outbox, Region: "eu-central-1", PublicURL: ts.url, Now: ts.clock.Now, Log: slog.New(slog.DiscardHandler)})
 	api := &awsapi.Server{Services: []*awsapi.Service{ts.API()}, Authenticator: testAuthenticator{}, Authorizer: allowAll{}, Log: slog.New(&failOnError{tb: tb})}
 	discovery := ts.Discovery()
+	links := ts.ConfirmLink()
 	ts.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == ConfirmLinkPath {
+			if err := d.Refresh(r.Context()); err != nil {
+				tb.Error(err)
+			}
+			links.ServeHTTP(w, r)
+			return
+		}
 		switch r.Method {
 		case http.MethodGet:
 			discovery.ServeHTTP(w, r)

@@ -1,5 +1,5 @@
 // A small Lambda API: POST /2015-03-31/functions/{ARN}/invocations runs the handlers below, written as Lambda has them.
-// They ask for the word that the e-mail address begins with, twice at most. usage: node lambda.mjs PORT
+// Custom challenges ask for the word that the e-mail address begins with, twice at most. usage: node lambda.mjs PORT
 import { createServer } from "node:http";
 
 const functions = {
@@ -15,6 +15,21 @@ const functions = {
   async create(event) {
     const word = event.request.userAttributes.email.split("@")[0];
     event.response = { publicChallengeParameters: { letters: String(word.length) }, privateChallengeParameters: { word }, challengeMetadata: "WORD" };
+    return event;
+  },
+  // Another directory: grace, whose password no policy here accepts.
+  async migrate(event) {
+    const { password } = event.request;
+    if (event.userName !== "grace" || (password !== undefined && password !== "cobol")) throw new Error("Unknown there");
+    event.response.userAttributes = { email: "grace@example.org", email_verified: "true" };
+    event.response.finalUserStatus = "CONFIRMED";
+    event.response.messageAction = "SUPPRESS";
+    return event;
+  },
+  async words(event) {
+    const { codeParameter, linkParameter } = event.request;
+    event.response.emailSubject = `To ${event.userName}`;
+    event.response.emailMessage = `${event.triggerSource}: ${linkParameter ?? codeParameter}`;
     return event;
   },
   async verify(event) {

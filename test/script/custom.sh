@@ -17,3 +17,19 @@ aws cognito-idp admin-create-user --user-pool-id "$pool" --username ada --messag
 aws cognito-idp admin-set-user-password --user-pool-id "$pool" --username ada --password Analytical-1843 --permanent
 
 ENDPOINT=$endpoint POOL=$pool CLIENT=$client node "$root/test/npm/custom.mjs"
+
+# Users of another directory, messages in a function's words, and confirmation by link.
+pool=$(aws cognito-idp create-user-pool --pool-name migrated --auto-verified-attributes email --query UserPool.Id --output text \
+  --verification-message-template DefaultEmailOption=CONFIRM_WITH_LINK --lambda-config "UserMigration=$f:migrate,CustomMessage=$f:words")
+client=$(aws cognito-idp create-user-pool-client --user-pool-id "$pool" --client-name app \
+  --explicit-auth-flows ALLOW_USER_PASSWORD_AUTH ALLOW_USER_SRP_AUTH ALLOW_REFRESH_TOKEN_AUTH --query UserPoolClient.ClientId --output text)
+ENDPOINT=$endpoint POOL=$pool CLIENT=$client USHER=$root/bin/usher node "$root/test/npm/migration.mjs"
+
+public cognito-idp sign-up --client-id "$client" --username joan --password Analytical-1843 --user-attributes Name=email,Value=joan@example.org >/dev/null
+link=$(usher inbox | grep -oE 'CustomMessage_SignUp: <a href="[^"]+"' | head -n 1 | sed 's/.*"\(.*\)"/\1/; s/&amp;/\&/g')
+has "$link" "$endpoint/confirmUser?" "the link"
+has "$(curl -fsS "$link")" '<button>Confirm</button>' "the page of the link"
+refused UserNotConfirmedException public cognito-idp initiate-auth --client-id "$client" --auth-flow USER_PASSWORD_AUTH --auth-parameters USERNAME=joan,PASSWORD=Analytical-1843
+has "$(curl -fsS --data "${link#*\?}" "$endpoint/confirmUser")" 'has been confirmed' "the button"
+public cognito-idp initiate-auth --client-id "$client" --auth-flow USER_PASSWORD_AUTH --auth-parameters USERNAME=joan,PASSWORD=Analytical-1843 >/dev/null
+step "a link that confirms when its button is pressed, not when it is opened"
