@@ -68,7 +68,7 @@ var commands = []command{
 	{"account list", "", "print the accounts", accountList},
 	{"explain", "REQUEST-ID", "say why a request was denied: which statement of which policy, which condition on which values", explain},
 	{"revoke", "KIND WHAT", "end sessions at once: role ARN, user ARN, key AKIA…, session ASIA…, identity ID, sub SUB, sign-in ORIGIN-JTI", revoke},
-	{"rotate-keys", "POOL", "give a user pool new keys to sign tokens with; the former ones stay good for the tokens that they have signed", rotateKeys},
+	{"rotate-keys", "POOL", "give a user pool, or `identity` pools, new keys to sign tokens with; the former ones stay good for the tokens that they have signed", rotateKeys},
 	{"pool export", "POOL", "write the users of a user pool to CSV files that import jobs take, with the hashes of their passwords", poolExport},
 	{"pool recovery-codes", "POOL USERNAME", "print new codes for a user who has lost his second factor, each good once in place of it", poolRecoveryCodes},
 	{"trust github", "", "let workflows of a GitHub repository assume a new role", trustGitHub},

@@ -24,7 +24,8 @@ func isDeveloper(provider string) bool { return strings.HasPrefix(provider, deve
 
 const (
 	developerTokenLife = 15 * time.Minute // unless the call says otherwise
-	identifierMost     = 1024             // bytes of a developer user identifier
+	developerTokenMost = 24 * time.Hour
+	identifierMost     = 1024 // bytes of a developer user identifier
 	listMost           = 60
 )
 
@@ -106,18 +107,20 @@ func (s *Service) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, in *ap
 
 // verifyDeveloperToken verifies a token of GetOpenIdTokenForDeveloperIdentity. It proves the identity that it was issued
 // for. Tokens of GetOpenIdToken are no such proof: else one could be renewed with itself.
-func (s *Service) verifyDeveloperToken(p *pool, text string) (login, error) {
+func (s *Service) verifyDeveloperToken(ctx context.Context, p *pool, text string) (login, error) {
+	keys, err := s.VerificationKeys(ctx)
+	if err != nil {
+		return login{}, err
+	}
 	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (token.PublicKey, error) {
 		if !s.IsIssuer(u.Issuer()) {
 			return token.PublicKey{}, errIssuer
 		}
-		for _, k := range s.keys {
-			if k.ID() == u.KeyID() {
-				return k.Public(), nil
-			}
-		}
-		return token.PublicKey{}, token.ErrKeyNotFound
+		return keyNamed(keys, u.KeyID())
 	})
+	if err == nil {
+		_, err = keyNamed(keys, claims.KeyID()) // a remembered token's key may be discarded
+	}
 	if err != nil {
 		return login{}, loginError(err)
 	}

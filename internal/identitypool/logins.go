@@ -82,7 +82,7 @@ func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string, deve
 		if !developers {
 			return login{}, errCognitoToken
 		}
-		return s.verifyDeveloperToken(p, text)
+		return s.verifyDeveloperToken(ctx, p, text)
 	}
 	from := s.find(p, key)
 	switch {
@@ -128,18 +128,16 @@ func (s *Service) verifyUserPool(ctx context.Context, from *provider, text strin
 		if !ours(u.Issuer()) {
 			return token.PublicKey{}, errIssuer
 		}
-		for _, k := range keys {
-			if k.ID == u.KeyID() {
-				return k, nil
-			}
-		}
-		return token.PublicKey{}, token.ErrKeyNotFound
+		return keyNamed(keys, u.KeyID())
 	})
 	if err != nil {
 		return login{}, loginError(err)
 	}
 	if iss, _ := claims.String("iss"); !ours(iss) { // a remembered token may be of another pool
 		return login{}, errIssuer
+	}
+	if _, err := keyNamed(keys, claims.KeyID()); err != nil { // or its key discarded
+		return login{}, loginError(err)
 	}
 	if err := claims.CheckNotBefore(s.Now(), skew); err != nil {
 		return login{}, loginError(err)
@@ -179,6 +177,15 @@ func (s *Service) verifyUserPool(ctx context.Context, from *provider, text strin
 		amr:     []string{*c.ProviderName, *c.ProviderName + ":CognitoSignIn:" + subject},
 		mapping: from.id + ":" + audience, claim: claims.Get, userSub: subject, originJTI: origin,
 	}, nil
+}
+
+func keyNamed(keys []token.PublicKey, id string) (token.PublicKey, error) {
+	for _, k := range keys {
+		if k.ID == id {
+			return k, nil
+		}
+	}
+	return token.PublicKey{}, token.ErrKeyNotFound
 }
 
 // loginError words why a token was not accepted.

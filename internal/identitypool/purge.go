@@ -12,8 +12,12 @@ const (
 	purgeAfter   = 20 * time.Minute // a pool counts as gone: no request that began before its deletion still adds to it
 )
 
-// Sweep deletes the identities of pools that were deleted. It is to be called every few minutes.
+// Sweep deletes the identities of pools that were deleted and looks after the signing keys. It is to be called every few
+// minutes.
 func (s *Service) Sweep(ctx context.Context) error {
+	if err := s.sweepKeys(ctx); err != nil {
+		return err
+	}
 	type row struct {
 		PoolID  string
 		Deleted int64

@@ -49,9 +49,10 @@ type Config struct {
 	Upstreams  map[string]string // by identity pool: the URL of another STS, which gives the pool's credentials
 	Authorizer awsapi.Authorizer // asked for iam:PassRole, and for each of several identities
 	Region     string
-	PublicURL  string   // without a trailing slash
-	AliasURLs  []string // other public URLs, such as former ones: login keys and developers' tokens that name them are accepted
-	AWSIssuer  bool     // tokens say that AWS issued them, and such are accepted
+	KeyLife    time.Duration // after which the signing key is rotated; 0: only RotateKeys does
+	PublicURL  string        // without a trailing slash
+	AliasURLs  []string      // other public URLs, such as former ones: login keys and developers' tokens that name them are accepted
+	AWSIssuer  bool          // tokens say that AWS issued them, and such are accepted
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -88,7 +89,7 @@ type Service struct {
 	verified *token.VerifiedCache // of user pools here and of our own
 	foreign  *token.VerifiedCache
 	keyBox   *seal.Box
-	keys     []*token.KeyPair // the first signs
+	keys     *db.Cache[struct{}, *signingKeys]
 }
 
 var _ api.Service = (*Service)(nil)
@@ -102,6 +103,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),
 		keyBox:   c.Seal.Box("identity-keys"),
+		keys:     db.NewCache[struct{}, *signingKeys](c.DB, "identity keys", 1),
 	}
 	if s.Remote == nil {
 		s.Remote = &token.Remote{Now: s.Now}
@@ -115,7 +117,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	e := &s.Endpoints
 	e.Google, e.Apple = cmp.Or(e.Google, "https://accounts.google.com"), cmp.Or(e.Apple, "https://appleid.apple.com")
 	e.Facebook, e.Amazon = cmp.Or(e.Facebook, "https://graph.facebook.com"), cmp.Or(e.Amazon, "https://api.amazon.com")
-	return s, s.loadKeys(ctx)
+	return s, s.firstKey(ctx)
 }
 
 // API is the service as awsapi serves it.

@@ -138,16 +138,25 @@ func (c Control) Revoke(ctx context.Context, kind, what string) error {
 	return c.call(ctx, http.MethodPost, "/revoke?kind="+url.QueryEscape(kind)+"&what="+url.QueryEscape(what), nil, &none)
 }
 
-// RotateKeys gives a user pool new keys to sign tokens with. See userpool.Service.RotateKeys.
+// identityKeys stands in the place of a user pool's id for the keys of the identity pools, which all share.
+const identityKeys = "identity"
+
+// RotateKeys gives a user pool new keys to sign tokens with, or "identity" the identity pools. See userpool.Service.RotateKeys.
 func (s *Server) RotateKeys(ctx context.Context, pool string, discard bool) error {
-	if err := s.users.RotateKeys(ctx, pool, discard); err != nil {
+	var err error
+	if pool == identityKeys {
+		err = s.identities.RotateKeys(ctx, discard)
+	} else {
+		err = s.users.RotateKeys(ctx, pool, discard)
+	}
+	if err != nil {
 		return err
 	}
-	s.log.Info("keys rotated", "user_pool", pool, "discarded", discard)
+	s.log.Info("keys rotated", "of", pool, "discarded", discard)
 	return nil
 }
 
-// RotateKeys gives a user pool new keys; discard forgets the former ones at once, with all tokens that they have signed.
+// RotateKeys gives a user pool, or "identity" the identity pools, new keys; discard forgets the former ones at once, with all tokens that they have signed.
 func (c Control) RotateKeys(ctx context.Context, pool string, discard bool) error {
 	var none struct{}
 	return c.call(ctx, http.MethodPost, "/rotate-keys?pool="+url.QueryEscape(pool)+"&discard="+strconv.FormatBool(discard), nil, &none)

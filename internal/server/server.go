@@ -183,7 +183,7 @@ func (s *Server) wire(ctx context.Context) error {
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), OIDC: s.oidcProvider, SAML: s.sts, Region: cfg.Region,
-		PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs), AWSIssuer: cfg.CompatIssuer == "aws", Upstreams: cfg.upstreams, Endpoints: cfg.identityEndpoints(),
+		PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs), AWSIssuer: cfg.CompatIssuer == "aws", Upstreams: cfg.upstreams, Endpoints: cfg.identityEndpoints(), KeyLife: cfg.keyLife,
 		Now: now, Log: s.log,
 	})
 	if err != nil {

@@ -310,8 +310,8 @@ func (s *Service) verify(ctx context.Context, text, account string) (*externalId
 	return identify(claims, from, s.Now())
 }
 
-// verifyOwn verifies a token of one of this server's issuers. A token that is remembered counts only while its issuer is
-// there: a user pool may be deleted.
+// verifyOwn verifies a token of one of this server's issuers. A token that is remembered counts only while its issuer and
+// key are there: a user pool may be deleted, a key discarded.
 func (s *Service) verifyOwn(ctx context.Context, text, account string) (claims token.Claims, from *issuer, err error) {
 	claims, err = s.own.Verify(text, s.Now(), func(u *token.Unverified) (_ token.PublicKey, err error) {
 		if u.Issuer() == "" {
@@ -331,6 +331,8 @@ func (s *Service) verifyOwn(ctx context.Context, text, account string) (claims t
 	iss, _ := claims.String("iss")
 	if from, err = s.findIssuer(ctx, account, iss); err == nil && from.kind == 0 {
 		err = errNoKey
+	} else if err == nil {
+		_, err = s.key(ctx, from, claims.KeyID())
 	}
 	return claims, from, err
 }

@@ -36,7 +36,7 @@ func NewVerifiedCache(size int) *VerifiedCache {
 
 // Verify returns the claims of a token whose signature is right and which has not expired. key finds the key; it is asked
 // only for tokens that are not remembered, and must choose by issuer and key id. Everything else about the claims is
-// the caller's to check, each time.
+// the caller's to check, each time, and that the key is still one of the issuer's.
 func (c *VerifiedCache) Verify(token string, now time.Time, key func(*Unverified) (PublicKey, error)) (Claims, error) {
 	if len(token) > MaxSize {
 		return Claims{}, ErrMalformed
@@ -60,6 +60,7 @@ func (c *VerifiedCache) Verify(token string, now time.Time, key func(*Unverified
 	if err := claims.CheckExpiry(now, 0); err != nil {
 		return Claims{}, err
 	}
+	claims.keyID = k.ID
 	expires, _ := claims.Int("exp")
 	c.put(&verified{id: id, keyID: k.ID, claims: claims, expires: min(expires, now.Unix()+maxRemembered)}, removed)
 	return claims, nil

@@ -12,7 +12,12 @@ import (
 type Claims struct {
 	raw     []byte
 	members []member
+	keyID   string
 }
+
+// KeyID is the id of the key that a VerifiedCache verified the claims with. A cached token outlives the withdrawal of its key
+// for whoever does not compare.
+func (c Claims) KeyID() string { return c.keyID }
 
 type member struct {
 	name  string

@@ -117,7 +117,7 @@ func TestRotateKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		works("refreshed", refreshed)
-		_, err = app.getUser(t, during.AccessToken)
+		_, err = app.getUser(t, third.AccessToken) // which was used before
 		wantError(t, "a token of a discarded key", err, "NotAuthorizedException", "")
 
 		for range maxKeyPairs - 1 {

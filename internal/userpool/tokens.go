@@ -313,6 +313,9 @@ func (s *Service) verifyAccessToken(ctx context.Context, text string) (*bearer, 
 			return nil, accessTokenError(err)
 		}
 	}
+	if _, ok := p.keys.accessKey(c.KeyID()); !ok { // discarded since
+		return nil, errAccessToken.With(token.ErrKeyNotFound)
+	}
 	b.pool, b.token.PoolID = p, p.ID
 	client, _, err := s.client(ctx, b.token.ClientID)
 	if err != nil {
