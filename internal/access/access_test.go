@@ -413,13 +413,30 @@ func TestRegion(t *testing.T) {
 	}
 }
 
-// TestObjectTagsFailClosed: nobody here knows the tags of stored objects, so a policy that asks for one denies, in a Deny as
-// in an Allow.
-func TestObjectTagsFailClosed(t *testing.T) {
-	for name, statements := range map[string]string{
-		"deny":                `{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}}`,
-		"allow unless tagged": `{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"s3:ExistingObjectTag/secret":"yes"}}}`,
+// TestMoreKeys: keys that cost something are looked for once, and only if a policy comes to ask for one. If that fails, the
+// policy denies, in a Deny as in an Allow.
+func TestMoreKeys(t *testing.T) {
+	deny := `{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes","s3:ExistingObjectTag/level":"1"}}}`
+	unless := `{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"s3:ExistingObjectTag/secret":"yes"}}}`
+	elsewhere := `{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"s3:PutObject","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}}`
+	none, secret := map[string][]string{}, map[string][]string{"s3:ExistingObjectTag/secret": {"yes"}, "s3:ExistingObjectTag/level": {"1"}}
+	broken := errors.New("the store is down")
+	for name, c := range map[string]struct {
+		statements string
+		keys       map[string][]string
+		err        error
+		allowed    bool
+		calls      int
+	}{
+		"deny, untagged":          {deny, none, nil, true, 1},
+		"deny, tagged":            {deny, secret, nil, false, 1},
+		"deny, not to be found":   {deny, nil, broken, false, 1},
+		"unless, untagged":        {unless, none, nil, true, 1},
+		"unless, tagged":          {unless, secret, nil, false, 1},
+		"unless, not to be found": {unless, nil, broken, false, 1},
+		"of another action":       {elsewhere, nil, broken, true, 0},
 	} {
+		statements := c.statements
 		gate, _ := start(t, &identities{principals: map[string]*access.Principal{longTerm.AccessKeyID: user(statements)}})
 		r := httptest.NewRequest("GET", "/box/a", nil)
 		sigv4.Sign(r, longTerm, sigv4.EmptyHash, epoch, "us-east-1", "s3")
@@ -431,9 +448,17 @@ func TestObjectTagsFailClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = gate.Decide(t.Context(), caller, []awsapi.Target{{Action: "s3:GetObject", Resource: "arn:aws:s3:::box/a", Account: account}})
-		if !errors.Is(err, awsapi.ErrAccessDenied) {
-			t.Errorf("%s: %v", name, err)
+		calls := 0
+		more := &awsapi.MoreKeys{Prefix: "s3:ExistingObjectTag/", Find: func(context.Context) (map[string][]string, error) {
+			calls++
+			return c.keys, c.err
+		}}
+		err = gate.Decide(t.Context(), caller, []awsapi.Target{{Action: "s3:GetObject", Resource: "arn:aws:s3:::box/a", Account: account, More: more}})
+		if c.allowed != (err == nil) || err != nil && !errors.Is(err, awsapi.ErrAccessDenied) || calls != c.calls {
+			t.Errorf("%s: %v, looked for %d times", name, err, calls)
+		}
+		if c.err != nil && c.calls > 0 && !strings.Contains(fmt.Sprint(errors.Unwrap(err)), "the store is down") {
+			t.Errorf("%s: the cause is lost: %v", name, errors.Unwrap(err))
 		}
 	}
 }

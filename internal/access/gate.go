@@ -252,7 +252,13 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 		SetKeys(c, t.Keys)
 		return nil
 	})
-	keys.Lazy("s3:ExistingObjectTag/", noObjectTags)
+	if m := t.More; m != nil {
+		keys.Lazy(m.Prefix, func(c *policy.Context) error {
+			found, err := m.Find(context.WithoutCancel(ctx))
+			SetKeys(c, found)
+			return err
+		})
+	}
 	d := policy.Decide(&request, &policies)
 	if d.Allowed {
 		keys.Reset()
@@ -261,12 +267,6 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 	}
 	g.Denials.Add(ctx, now, request, policies, "") // keys included
 	return awsapi.ErrAccessDenied.Msg("%s", denialMessage(&d, &request)).With(d.Err)
-}
-
-// noObjectTags: tags of stored objects are not known here. A policy that asks for one is not to be decided as if the object
-// had none, since a Deny would not hold: the failure denies.
-func noObjectTags(*policy.Context) error {
-	return errors.New("access: tags of stored objects are not available to policies")
 }
 
 // isAssumption reports whether the trust policy of a role decides the action.

@@ -54,6 +54,15 @@ type Target struct {
 	Resource string              // ARN, or "*"
 	Keys     map[string][]string // condition keys beside the global ones
 	Account  string              // owner of the resource; "" is the caller's account
+	More     *MoreKeys           // condition keys that cost something to find; nil: there are none
+}
+
+// MoreKeys are condition keys that are looked for only if a policy asks for one of them.
+type MoreKeys struct {
+	Prefix string // of their names
+	// Find returns those that there are. It may be called after the request, when the decision is explained. Its failure
+	// denies.
+	Find func(context.Context) (map[string][]string, error)
 }
 
 // Authenticator verifies the SigV4 signature of a request, in the header or

@@ -399,7 +399,9 @@ func (g *Gateway) copyObject(w *answer, q *request) error {
 	write := q.targets[0]
 	write.Action = "s3:PutObjectTagging"
 	ctx := q.http.Context()
-	denied := g.c.Authorizer.Decide(ctx, q.caller, []awsapi.Target{q.sourceTarget(read), write})
+	targets := g.withTags([]awsapi.Target{q.sourceTarget(read)}, q.source.bucket, q.source.key, q.source.version)
+	targets = append(targets, g.withTags([]awsapi.Target{write}, q.bucket, q.key, "")...)
+	denied := g.c.Authorizer.Decide(ctx, q.caller, targets)
 	if denied == nil {
 		return g.proxy(w, q, http.Header{"X-Amz-Tagging-Directive": {"COPY"}})
 	}

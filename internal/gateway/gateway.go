@@ -140,6 +140,10 @@ func (g *Gateway) serve(w *answer, q *request) error {
 		return err
 	}
 	q.decide()
+	g.withTags(q.targets, q.bucket, q.key, q.param("versionId"))
+	if s := q.source; s != nil {
+		g.withTags(q.targets[len(q.targets)-1:], s.bucket, s.key, s.version)
+	}
 	if op.flags&manyTargets == 0 {
 		if err := g.decide(q, q.targets...); err != nil {
 			return err
