@@ -19,11 +19,12 @@ var imports = map[string]string{
 	"trigger": "arn", "trigger/triggertest": "sigv4",
 	"access": "arn awsapi db policy sigv4",
 
-	"userpool":     "api/cognitoidp argon2id arn awsapi db ids notify seal srp token trigger",
-	"iam":          "api/iam arn awsapi db ids policy saml seal token",
-	"sts":          "access api/sts arn awsapi db iam ids policy saml seal token",
-	"identitypool": "access api/cognitoidentity arn awsapi db ids saml seal sts token",
-	"gateway":      "arn awsapi db ids policy sigv4",
+	"userpool":      "api/cognitoidp argon2id arn awsapi db ids notify seal srp token trigger",
+	"iam":           "api/iam arn awsapi db ids policy saml seal token",
+	"organizations": "api/organizations arn awsapi db iam ids policy",
+	"sts":           "access api/sts arn awsapi db iam ids policy saml seal token",
+	"identitypool":  "access api/cognitoidentity arn awsapi db ids saml seal sts token",
+	"gateway":       "arn awsapi db ids policy sigv4",
 }
 
 // anything may be imported by these.

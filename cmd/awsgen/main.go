@@ -19,7 +19,7 @@ import (
 
 //go:generate go run . -root ../..
 
-var services = []string{"cognito-idp", "cognito-identity", "cognito-sync", "iam", "sns", "sts"}
+var services = []string{"cognito-idp", "cognito-identity", "cognito-sync", "iam", "organizations", "sns", "sts"}
 
 func main() {
 	root := flag.String("root", ".", "root of the repository")

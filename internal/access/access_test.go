@@ -36,6 +36,8 @@ type identities struct {
 	principals map[string]*access.Principal
 	trust      map[string]string
 
+	organizations map[string]access.Organization
+
 	mu   sync.Mutex
 	used []string
 }
@@ -57,6 +59,10 @@ func (i *identities) TrustPolicy(_ context.Context, roleARN string) ([]policy.So
 		return []policy.Source{{Policy: compile(text)}}, nil
 	}
 	return nil, nil
+}
+
+func (i *identities) Organization(_ context.Context, account string) (access.Organization, error) {
+	return i.organizations[account], nil
 }
 
 func (i *identities) Used(id, service, region string, at time.Time) {

@@ -38,6 +38,8 @@ type Identities interface {
 	Credential(ctx context.Context, accessKeyID, sessionToken string) (*Credential, error)
 	// TrustPolicy returns the trust policy of the role with exactly this ARN; nothing if there is no such role.
 	TrustPolicy(ctx context.Context, roleARN string) ([]policy.Source, error)
+	// Organization returns the place of an account in its organization, for resources of the account.
+	Organization(ctx context.Context, account string) (Organization, error)
 	// Used notes that a request was accepted: id is the long-term access key that it was signed with, or the unique id of the
 	// role whose session signed it. It must not take time.
 	Used(id, service, region string, at time.Time)
@@ -89,7 +91,7 @@ func New(g Gate) *Gate {
 // body.
 func (g *Gate) Authenticate(ctx context.Context, r *http.Request, body []byte, service string) (context.Context, error) {
 	region := g.Region
-	if _, signed, _ := sigv4.Scope(r); signed == globalRegion && (service == "iam" || service == "sts") {
+	if _, signed, _ := sigv4.Scope(r); signed == globalRegion && (service == "iam" || service == "sts" || service == "organizations") {
 		region = globalRegion
 	}
 	claims, err := sigv4.Parse(r, sigv4.Options{Service: service, Region: region, Now: g.Now(), MaxSkew: g.MaxSkew})
@@ -248,6 +250,7 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 		p.set(c, now)
 		if request.ResourceAccount != "" {
 			c.Set("aws:ResourceAccount", request.ResourceAccount)
+			c.Lazy("aws:ResourceOrg", func(c *policy.Context) error { return g.setResourceOrganization(ctx, c, request.ResourceAccount) })
 		}
 		SetKeys(c, t.Keys)
 		return nil
@@ -267,6 +270,16 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 	}
 	g.Denials.Add(ctx, now, request, policies, "") // keys included
 	return awsapi.ErrAccessDenied.Msg("%s", denialMessage(&d, &request)).With(d.Err)
+}
+
+// setResourceOrganization sets the condition keys of the organization that a resource's account is in.
+func (g *Gate) setResourceOrganization(ctx context.Context, c *policy.Context, account string) error {
+	o, err := g.Identities.Organization(ctx, account)
+	if err == nil && o.ID != "" {
+		c.Set("aws:ResourceOrgID", o.ID)
+		c.SetAll("aws:ResourceOrgPaths", []string{o.Path})
+	}
+	return err
 }
 
 // isAssumption reports whether the trust policy of a role decides the action.

@@ -46,6 +46,10 @@ func (p *Principal) set(c *policy.Context, now time.Time) {
 	c.Set("aws:PrincipalArn", p.principalARN())
 	c.Set("aws:PrincipalIsAWSService", no)
 	c.Set("aws:userid", p.UserID())
+	if p.Organization.ID != "" {
+		c.Set("aws:PrincipalOrgID", p.Organization.ID)
+		c.SetAll("aws:PrincipalOrgPaths", []string{p.Organization.Path})
+	}
 	if p.Kind == policy.User {
 		c.Set("aws:username", p.Name)
 	}

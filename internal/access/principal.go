@@ -24,8 +24,17 @@ type Principal struct {
 	Identity []policy.Source   // inline, attached, and those of groups
 	Boundary *policy.Source    // nil if there is none
 
+	Organization   Organization      // of the account; zero if it is in none
+	ServiceControl [][]policy.Source // service control policies that count, by level
+
 	Session         *Session        // what temporary credentials carry; nil for long-term keys
 	SessionPolicies []policy.Source // those of the session that still exist
+}
+
+// Organization is the place of an account in an organization.
+type Organization struct {
+	ID   string
+	Path string // such as o-…/r-…/ou-…/
 }
 
 // UserID is the UserId of GetCallerIdentity and the value of aws:userid.
@@ -65,7 +74,7 @@ func (p *Principal) kindName() string {
 // policies are the policies on the side of the caller.
 func (p *Principal) policies() policy.Policies {
 	return policy.Policies{
-		Identity: p.Identity, Boundary: p.Boundary,
+		Identity: p.Identity, Boundary: p.Boundary, SCP: p.ServiceControl,
 		Session: p.SessionPolicies, HasSession: p.Session != nil && (p.Session.Policy != "" || len(p.Session.PolicyARNs) > 0),
 	}
 }

@@ -40,7 +40,7 @@ func (s *Service) Bootstrap(ctx context.Context) (*KeyPair, error) {
 		if err != nil || n > 0 {
 			return err
 		}
-		key, err = s.createAccount(ctx, tx, "default")
+		key, err = s.createAccount(ctx, tx, "default", "default")
 		return err
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Service) CreateAccount(ctx context.Context, name string) (*KeyPair, err
 	}
 	var key *KeyPair
 	err := s.DB.Tx(ctx, func(tx *db.Tx) (err error) {
-		key, err = s.createAccount(ctx, tx, name)
+		key, err = s.createAccount(ctx, tx, name, strings.ToLower(name))
 		return err
 	})
 	if db.IsUnique(err) {
@@ -68,22 +68,56 @@ func (s *Service) CreateAccount(ctx context.Context, name string) (*KeyPair, err
 	return key, err
 }
 
-func (s *Service) createAccount(ctx context.Context, tx *db.Tx, name string) (*KeyPair, error) {
-	account, now := ids.Account(), s.Now().UnixMicro()
+// createAccount makes an account with an administrator and his access key.
+func (s *Service) createAccount(ctx context.Context, tx *db.Tx, name, nameKey string) (*KeyPair, error) {
+	admin, err := s.insertAccount(ctx, tx, ids.Account(), name, nameKey)
+	if err != nil {
+		return nil, err
+	}
+	key, secret, err := s.insertKey(ctx, tx, admin.AccountID, admin.ID)
+	return &KeyPair{Account: admin.AccountID, UserName: AdminUser, AccessKeyID: key.ID, SecretAccessKey: secret}, err
+}
+
+// insertAccount makes an account with an administrator, and returns him.
+func (s *Service) insertAccount(ctx context.Context, tx *db.Tx, account, name, nameKey string) (*entity, error) {
+	now := s.Now().UnixMicro()
 	if _, err := tx.ExecContext(ctx, `INSERT INTO accounts (id, name, name_key, created) VALUES ($1, $2, $3, $4)`,
-		account, name, strings.ToLower(name), now); err != nil {
+		account, name, nameKey, now); err != nil {
 		return nil, err
 	}
 	admin := &entity{ID: ids.User(), AccountID: account, Kind: userKind, Name: AdminUser, NameKey: AdminUser, Path: "/", Created: now, Rev: 1}
 	if err := s.insertEntity(ctx, tx, admin, newEntity{quotaName: "UsersPerAccount", quota: maxUsers}, nil); err != nil {
 		return nil, err
 	}
-	if err := s.recordAttachment(ctx, tx, admin, AdminPolicy, 0); err != nil {
-		return nil, err
-	}
-	key, secret, err := s.insertKey(ctx, tx, account, admin.ID)
 	tx.Invalidate(entityScope(account))
-	return &KeyPair{Account: account, UserName: AdminUser, AccessKeyID: key.ID, SecretAccessKey: secret}, err
+	return admin, s.recordAttachment(ctx, tx, admin, AdminPolicy, 0)
+}
+
+// MemberAccount is an account to be made in an organization.
+type MemberAccount struct {
+	Name           string // as Organizations takes it: not unique
+	Role           string // name of a role that may do everything,
+	TrustedAccount string // and who may assume it: the management account
+}
+
+// CreateMemberAccount makes an account like CreateAccount does, but that its administrator has no access key yet, and with a
+// role for the management account. It returns the account's id.
+func (s *Service) CreateMemberAccount(ctx context.Context, tx *db.Tx, m MemberAccount) (string, error) {
+	id := ids.Account()
+	if _, err := s.insertAccount(ctx, tx, id, m.Name, id); err != nil {
+		return "", err
+	}
+	role := &entity{ID: ids.Role(), AccountID: id, Kind: roleKind, Name: m.Role, NameKey: strings.ToLower(m.Role), Path: "/", Created: s.Now().UnixMicro(), Rev: 1}
+	role.Doc.V.Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + rootARN(m.TrustedAccount) + `"},"Action":"sts:AssumeRole"}]}`
+	if err := s.insertEntity(ctx, tx, role, newEntity{quotaName: "RolesPerAccount", quota: maxRoles}, nil); err != nil {
+		return "", err
+	}
+	return id, s.recordAttachment(ctx, tx, role, AdminPolicy, 0)
+}
+
+// AccountName returns the name of an account.
+func (s *Service) AccountName(ctx context.Context, q db.Querier, id string) (string, error) {
+	return db.One[string](ctx, q, `SELECT name FROM accounts WHERE id = $1`, id)
 }
 
 // AdminKey makes another access key for the administrator of an account, for one who has lost his.

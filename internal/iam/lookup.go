@@ -59,6 +59,10 @@ type Principal struct {
 	Identity []policy.Source // inline and attached policies, of groups as well
 	Boundary *policy.Source  // nil if there is none
 
+	Organization *Membership // of the account; nil if it is in none
+	// ServiceControl are the service control policies that count for the principal, by level. None do for service-linked roles.
+	ServiceControl [][]policy.Source
+
 	// Of roles.
 	Trust      []policy.Source // the trust policy, users and roles in it by unique id
 	MaxSession time.Duration
@@ -74,7 +78,11 @@ func (s *Service) Principal(ctx context.Context, id string) (*Principal, error) 
 			if err == nil && !ok {
 				err = db.ErrNotFound
 			}
-			return &Principal{Account: id, ID: id, ARN: rootARN(id), Root: true}, err
+			if err != nil {
+				return nil, err
+			}
+			p := &Principal{Account: id, ID: id, ARN: rootARN(id), Root: true}
+			return p, s.addOrganization(ctx, p, on)
 		}
 		return s.loadPrincipal(ctx, id, on)
 	})
@@ -94,6 +102,12 @@ func (s *Service) loadPrincipal(ctx context.Context, id string, on func(...strin
 	}
 	if err := s.addPolicies(ctx, p, e, on); err != nil {
 		return nil, err
+	}
+	if err := s.addOrganization(ctx, p, on); err != nil {
+		return nil, err
+	}
+	if p.Role && strings.HasPrefix(e.Path, servicePath) {
+		p.ServiceControl = nil
 	}
 	if e.Doc.V.Boundary != "" {
 		src, err := s.managedSource(ctx, e.Doc.V.Boundary, on)
@@ -122,6 +136,14 @@ func (s *Service) loadPrincipal(ctx context.Context, id string, on func(...strin
 		}
 	}
 	return p, nil
+}
+
+// addOrganization adds what the account's organization says.
+func (s *Service) addOrganization(ctx context.Context, p *Principal, on func(...string)) (err error) {
+	if p.Organization, err = s.membership(ctx, p.Account, on); p.Organization != nil {
+		p.ServiceControl = p.Organization.ServiceControl
+	}
+	return err
 }
 
 // addPolicies adds the inline and attached policies of a user, role or group.

@@ -47,6 +47,8 @@ type Service struct {
 	// SharedIssuers are issuers without their scheme that serve many tenants, each with the claims of which a trust policy must
 	// pin one; nil: policy.SharedIssuers.
 	SharedIssuers map[string][]string
+	// Organizations knows which accounts are members of an organization; nil: none is.
+	Organizations Organizations
 
 	keys          *db.Cache[string, *AccessKey]
 	principals    *db.Cache[string, *Principal]
@@ -55,6 +57,7 @@ type Service struct {
 	providers     *db.Cache[string, []OIDCProvider]
 	samlProviders *db.Cache[string, *SAMLProvider]
 	issuers       *db.Cache[string, OutboundIssuer]
+	memberships   *db.Cache[string, *Membership]
 	outboundKeys  *db.Cache[struct{}, []OutboundKey]
 	used          *usage
 }
@@ -68,6 +71,7 @@ func New(s Service) *Service {
 	s.providers = db.NewCache[string, []OIDCProvider](s.DB, "iam oidc providers", 10_000)
 	s.samlProviders = db.NewCache[string, *SAMLProvider](s.DB, "iam saml providers", 10_000)
 	s.issuers = db.NewCache[string, OutboundIssuer](s.DB, "iam outbound issuers", 10_000)
+	s.memberships = db.NewCache[string, *Membership](s.DB, "iam memberships", 10_000)
 	s.outboundKeys = db.NewCache[struct{}, []OutboundKey](s.DB, "iam outbound keys", 1)
 	s.used = &usage{pending: map[string]lastUse{}}
 	return &s

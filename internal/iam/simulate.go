@@ -22,6 +22,7 @@ type simulation struct {
 	actions   []string
 	resources []string
 	owner     string // account of resources that do not tell; with a resource policy only
+	together  bool   // each action needs all of the resources at once
 }
 
 // SimulateCustomPolicy implements iam:SimulateCustomPolicy.
@@ -45,6 +46,9 @@ func (s *Service) SimulateCustomPolicy(ctx context.Context, in *iam.SimulateCust
 		return nil, err
 	}
 	if err := sim.setKeys(in.ContextEntries); err != nil {
+		return nil, err
+	}
+	if err := sim.setScenario(in.ResourceHandlingOption); err != nil {
 		return nil, err
 	}
 	return sim.run(in.Marker, in.MaxItems)
@@ -80,6 +84,9 @@ func (s *Service) SimulatePrincipalPolicy(ctx context.Context, in *iam.SimulateP
 			sim.policies.Boundary = &src
 		}
 	}
+	if err := s.setOrganization(ctx, sim, e, in.PolicyExclusionList); err != nil {
+		return nil, err
+	}
 	if err := sim.setBoundary(in.PermissionsBoundaryPolicyInputList); err != nil {
 		return nil, err
 	}
@@ -93,7 +100,57 @@ func (s *Service) SimulatePrincipalPolicy(ctx context.Context, in *iam.SimulateP
 	if err := sim.setKeys(in.ContextEntries); err != nil {
 		return nil, err
 	}
+	if err := sim.setScenario(in.ResourceHandlingOption); err != nil {
+		return nil, err
+	}
 	return sim.run(in.Marker, in.MaxItems)
+}
+
+// setOrganization adds the service control policies that count for a user, role or the members of a group. A level whose
+// policies are all left out stays, and allows nothing, unless the whole kind is left out.
+func (s *Service) setOrganization(ctx context.Context, sim *simulation, e *entity, exclude []iam.PolicyIdentifier) error {
+	m, err := s.Membership(ctx, e.AccountID)
+	if err != nil || m == nil || excluded(exclude, &policy.Source{Type: iam.PolicyIdentifierPolicyTypeScp, ARN: "*"}) ||
+		e.Kind == roleKind && strings.HasPrefix(e.Path, servicePath) {
+		return err
+	}
+	for _, level := range m.ServiceControl {
+		sim.policies.SCP = append(sim.policies.SCP, slices.DeleteFunc(slices.Clone(level), func(src policy.Source) bool { return excluded(exclude, &src) }))
+	}
+	return nil
+}
+
+// scenarios are the kinds of EC2 requests that can be simulated whole, with the types of resources that each needs (IAM API
+// Reference, SimulateCustomPolicy).
+var scenarios = map[string][]string{
+	"EC2-VPC-InstanceStore":        {"instance", "image", "security-group", "network-interface"},
+	"EC2-VPC-InstanceStore-Subnet": {"instance", "image", "security-group", "network-interface", "subnet"},
+	"EC2-VPC-EBS":                  {"instance", "image", "security-group", "network-interface", "volume"},
+	"EC2-VPC-EBS-Subnet":           {"instance", "image", "security-group", "network-interface", "subnet", "volume"},
+	"EC2-Classic-InstanceStore":    {"instance", "image", "security-group"},
+	"EC2-Classic-EBS":              {"instance", "image", "security-group", "volume"},
+}
+
+// setScenario has each action need all resources at once, and checks that none of those that it needs is missing.
+func (sim *simulation) setScenario(option *string) error {
+	if option == nil {
+		return nil
+	}
+	needs, ok := scenarios[*option]
+	if !ok {
+		return iam.ErrInvalidInput.Msg("Invalid ResourceHandlingOption: %s", *option)
+	}
+	for _, kind := range needs {
+		if !slices.ContainsFunc(sim.resources, func(text string) bool {
+			a, err := arn.Parse(text)
+			part, _ := a.Type()
+			return err == nil && a.Service == "ec2" && part == kind
+		}) {
+			return iam.ErrInvalidInput.Msg("ResourceHandlingOption %s needs a resource of the type %s.", *option, kind)
+		}
+	}
+	sim.together = true
+	return nil
 }
 
 // excluded reports whether a simulation is to leave a policy out: by its kind, its ARN, or what it is inline in.
@@ -268,7 +325,8 @@ func (sim *simulation) run(marker *string, max *int32) (*iam.SimulatePolicyRespo
 	if err != nil {
 		return nil, err
 	}
-	from, total := 0, len(sim.actions)*len(sim.resources)
+	requests := sim.requests()
+	from, total := 0, len(requests)
 	if p.after != "" {
 		if from, err = strconv.Atoi(p.after); err != nil || from < 0 || from > total {
 			return nil, errInvalidMarker
@@ -279,14 +337,60 @@ func (sim *simulation) run(marker *string, max *int32) (*iam.SimulatePolicyRespo
 		p.next = base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(to)))
 	}
 	out := &iam.SimulatePolicyResponse{IsTruncated: p.isTruncated(), Marker: p.marker()}
-	for i := from; i < to; i++ {
-		r, err := sim.evaluate(sim.actions[i/len(sim.resources)], sim.resources[i%len(sim.resources)])
-		if err != nil {
-			return nil, err
+	for _, request := range requests[from:to] {
+		var all *iam.EvaluationResult
+		for _, resource := range request.resources {
+			r, err := sim.evaluate(request.action, resource)
+			if err != nil {
+				return nil, err
+			}
+			all = join(all, r)
 		}
-		out.EvaluationResults = append(out.EvaluationResults, *r)
+		out.EvaluationResults = append(out.EvaluationResults, *all)
 	}
 	return out, nil
+}
+
+// simulated is an action on one resource, or on all of them at once.
+type simulated struct {
+	action    string
+	resources []string
+}
+
+func (sim *simulation) requests() []simulated {
+	var list []simulated
+	for _, action := range sim.actions {
+		if sim.together {
+			list = append(list, simulated{action, sim.resources})
+			continue
+		}
+		for i := range sim.resources {
+			list = append(list, simulated{action, sim.resources[i : i+1]})
+		}
+	}
+	return list
+}
+
+// join adds to the result of an action that of one more resource, which must be allowed too.
+func join(all, r *iam.EvaluationResult) *iam.EvaluationResult {
+	if all == nil {
+		return r
+	}
+	all.EvalResourceName = new(everyResource)
+	all.ResourceSpecificResults = append(all.ResourceSpecificResults, r.ResourceSpecificResults...)
+	if rank(r) > rank(all) {
+		all.EvalDecision, all.MatchedStatements, all.PermissionsBoundaryDecisionDetail = r.EvalDecision, r.MatchedStatements, r.PermissionsBoundaryDecisionDetail
+		all.EvalDecisionDetails = r.EvalDecisionDetails
+	}
+	if !*r.OrganizationsDecisionDetail.AllowedByOrganizations {
+		all.OrganizationsDecisionDetail = r.OrganizationsDecisionDetail
+	}
+	return all
+}
+
+// rank orders decisions by which prevails.
+func rank(r *iam.EvaluationResult) int {
+	return slices.Index([]string{iam.PolicyEvaluationDecisionTypeAllowed, iam.PolicyEvaluationDecisionTypeImplicitDeny, iam.PolicyEvaluationDecisionTypeExplicitDeny}, *r.EvalDecision)
 }
 
 func (sim *simulation) evaluate(action, resource string) (*iam.EvaluationResult, error) {
@@ -301,7 +405,7 @@ func (sim *simulation) evaluate(action, resource string) (*iam.EvaluationResult,
 	decision, matched, boundary, details := x.Result(), matchedStatements(&x), sim.boundaryDetail(&x), sim.details(r, &x)
 	out := &iam.EvaluationResult{
 		EvalActionName: &action, EvalResourceName: &resource, EvalDecision: &decision, MatchedStatements: matched,
-		OrganizationsDecisionDetail:       &iam.OrganizationsDecisionDetail{AllowedByOrganizations: new(x.Layer != policy.ServiceControl)},
+		OrganizationsDecisionDetail:       &iam.OrganizationsDecisionDetail{AllowedByOrganizations: new(sim.organizationAllows(r))},
 		PermissionsBoundaryDecisionDetail: boundary, EvalDecisionDetails: details,
 	}
 	if resource == everyResource {
@@ -313,6 +417,12 @@ func (sim *simulation) evaluate(action, resource string) (*iam.EvaluationResult,
 		PermissionsBoundaryDecisionDetail: boundary, EvalDecisionDetails: details,
 	}}
 	return out, nil
+}
+
+// organizationAllows is what the service control policies say by themselves.
+func (sim *simulation) organizationAllows(r *policy.Request) bool {
+	d := policy.Decide(r, &policy.Policies{SCP: sim.policies.SCP})
+	return d.Layer != policy.ServiceControl
 }
 
 // resourceAccount is whose the resource is. Without a resource policy it does not matter, so that it is the caller's.

@@ -55,6 +55,8 @@ func TestSimulateCustomPolicy(t *testing.T) {
 				"allowed ResourcePolicy@1:38-1:169 PolicyInputList.1@1:38-1:87 [] - map[IAM Policy:allowed Resource Policy:allowed]"},
 			{"organization", iam.SimulateCustomPolicyInput{PolicyInputList: []string{allowAll}, OrderedOrganizationPolicyInputList: []types.OrderedOrganizationPolicyType{{ServiceControlPolicyInputList: []string{doc(`{"Effect":"Allow","Action":"ec2:*","Resource":"*"}`)}}}}, "*",
 				"implicitDeny  [] - map[] not by the organization"},
+			{"organization, and another denies", iam.SimulateCustomPolicyInput{PolicyInputList: []string{doc(`{"Effect":"Deny","Action":"*","Resource":"*"}`)}, OrderedOrganizationPolicyInputList: []types.OrderedOrganizationPolicyType{{ServiceControlPolicyInputList: []string{doc(`{"Effect":"Allow","Action":"ec2:*","Resource":"*"}`)}}}}, "*",
+				"explicitDeny PolicyInputList.1@1:38-1:83 [] - map[] not by the organization"},
 		} {
 			c.in.ActionNames = []string{"s3:GetObject"}
 			if c.resource != "*" {
@@ -97,6 +99,45 @@ func TestSimulateCustomPolicy(t *testing.T) {
 			}
 			if _, err := s.client(s.admin.AccessKeyID, s.admin.SecretAccessKey).SimulateCustomPolicy(t.Context(), &c.in); failure(err) != c.want {
 				t.Errorf("%s\nwant %s", failure(err), c.want)
+			}
+		}
+	})
+}
+
+// TestSimulateTogether: an action that needs several resources at once is allowed if it is on each.
+func TestSimulateTogether(t *testing.T) {
+	each(t, func(t *testing.T, s *server, c *iam.Client) {
+		instance, image, group, network := "arn:aws:ec2:us-east-1:111122223333:instance/*", "arn:aws:ec2:us-east-1::image/ami-1", "arn:aws:ec2:us-east-1:111122223333:security-group/sg-1", "arn:aws:ec2:us-east-1:111122223333:network-interface/*"
+		allow := func(resources string) string {
+			return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:RunInstances","Resource":` + resources + `}}`
+		}
+		simulate := func(option, document string, resources ...string) string {
+			out, err := c.SimulateCustomPolicy(t.Context(), &iam.SimulateCustomPolicyInput{PolicyInputList: []string{document}, ActionNames: []string{"ec2:RunInstances", "ec2:StopInstances"},
+				ResourceArns: resources, ResourceHandlingOption: &option})
+			if err != nil {
+				return failure(err)
+			}
+			text := ""
+			for _, r := range out.EvaluationResults {
+				text += fmt.Sprint(*r.EvalActionName, " ", *r.EvalResourceName, " ", r.EvalDecision, ":")
+				for _, x := range r.ResourceSpecificResults {
+					text += " " + string(x.EvalResourceDecision)
+				}
+				text += "; "
+			}
+			return text
+		}
+		for _, c := range []struct{ got, want string }{
+			{simulate("EC2-VPC-InstanceStore", allow(`"*"`), instance, image, group, network),
+				"ec2:RunInstances * allowed: allowed allowed allowed allowed; ec2:StopInstances * implicitDeny: implicitDeny implicitDeny implicitDeny implicitDeny; "},
+			{simulate("EC2-VPC-InstanceStore", allow(`["arn:aws:ec2:*:*:instance/*","arn:aws:ec2:*::image/*","arn:aws:ec2:*:*:network-interface/*"]`), instance, image, group, network),
+				"ec2:RunInstances * implicitDeny: allowed allowed implicitDeny allowed; ec2:StopInstances * implicitDeny: implicitDeny implicitDeny implicitDeny implicitDeny; "},
+			{simulate("EC2-VPC-InstanceStore", allow(`"*"`), instance, image, group), "InvalidInput: ResourceHandlingOption EC2-VPC-InstanceStore needs a resource of the type network-interface."},
+			{simulate("EC2-VPC-EBS", allow(`"*"`), instance, image, group, network), "InvalidInput: ResourceHandlingOption EC2-VPC-EBS needs a resource of the type volume."},
+			{simulate("EC2", allow(`"*"`), instance), "InvalidInput: Invalid ResourceHandlingOption: EC2"},
+		} {
+			if c.got != c.want {
+				t.Errorf("%s\nwant %s", c.got, c.want)
 			}
 		}
 	})

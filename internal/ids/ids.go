@@ -18,6 +18,7 @@ import (
 
 const (
 	digits     = "0123456789"
+	lowerAlnum = "abcdefghijklmnopqrstuvwxyz0123456789"
 	upperAlnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	alnum      = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	base32hex  = "0123456789abcdefghijklmnopqrstuv"
@@ -45,6 +46,23 @@ func Group() string { return "AGPA" + pick(upperAlnum, 17) }
 
 // Policy returns the unique id of a managed policy: "ANPA" and 17 of [A-Z0-9].
 func Policy() string { return "ANPA" + pick(upperAlnum, 17) }
+
+// Organization returns the id of an organization: "o-" and 10 of [a-z0-9].
+func Organization() string { return "o-" + pick(lowerAlnum, 10) }
+
+// OrganizationRoot returns the id of an organization's root: "r-" and 4 of [a-z0-9].
+func OrganizationRoot() string { return "r-" + pick(lowerAlnum, 4) }
+
+// OrganizationalUnit returns the id of a unit under a root: "ou-", what follows "r-" in the root's id, "-" and 8 of [a-z0-9].
+func OrganizationalUnit(root string) string {
+	return "ou-" + root[len("r-"):] + "-" + pick(lowerAlnum, 8)
+}
+
+// OrganizationPolicy returns the id of a policy of an organization: "p-" and 10 of [a-z0-9].
+func OrganizationPolicy() string { return "p-" + pick(lowerAlnum, 10) }
+
+// AccountRequest returns the id of a request for an account: "car-" and 32 of [a-z0-9].
+func AccountRequest() string { return "car-" + pick(lowerAlnum, 32) }
 
 // AccessKey returns the id of a long-term access key of account: "AKIA" and 16
 // base32 characters that carry the account number (see AccountOf) and 39 random

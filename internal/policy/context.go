@@ -86,7 +86,7 @@ func (c *Context) find(key string) (*entry, error) {
 	if e := c.lookup(key); e != nil {
 		return e, nil
 	}
-	for i := range c.lazy {
+	for i := 0; i < len(c.lazy); i++ { // load may register more
 		l := &c.lazy[i]
 		if !strings.HasPrefix(key, l.prefix) {
 			continue
@@ -94,7 +94,7 @@ func (c *Context) find(key string) (*entry, error) {
 		if !l.done {
 			l.done = true
 			err := l.load(c)
-			l = &c.lazy[i] // load may have registered more
+			l = &c.lazy[i] // the slice may have moved
 			if l.err = err; err != nil && c.err == nil {
 				c.err = err
 			}

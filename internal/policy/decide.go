@@ -426,7 +426,7 @@ func (d *Decision) Reason(action string) string {
 	if d.Allowed || d.Layer == NoLayer {
 		return ""
 	}
-	if d.Explicit || d.Layer == ServiceControl {
+	if d.Explicit {
 		article := "a "
 		switch d.Layer {
 		case RoleTrust:

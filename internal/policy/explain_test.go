@@ -103,7 +103,8 @@ func TestMessages(t *testing.T) {
 		{Decision{Layer: PermissionsBoundary}, "because no permissions boundary allows the s3:GetObject action"},
 		{Decision{Layer: SessionPolicy}, "because no session policy allows the s3:GetObject action"},
 		{Decision{Layer: RoleTrust}, "because no role trust policy allows the s3:GetObject action"},
-		{Decision{Layer: ServiceControl}, "with an explicit deny in a service control policy"},
+		{Decision{Layer: ServiceControl}, "because no service control policy allows the s3:GetObject action"},
+		{Decision{Layer: ServiceControl, Explicit: true}, "with an explicit deny in a service control policy"},
 		{Decision{Layer: ResourceControl}, "because no resource control policy allows the s3:GetObject action"},
 		{Decision{Layer: IdentityBased, Explicit: true}, "with an explicit deny in an identity-based policy"},
 		{Decision{Layer: ResourceBased, Explicit: true}, "with an explicit deny in a resource-based policy"},
@@ -119,6 +120,22 @@ func TestMessages(t *testing.T) {
 	d := Decision{Layer: ResourceBased}
 	if got := d.Message(&Request{Action: "s3:GetObject"}); got != "User: anonymous is not authorized to perform: s3:GetObject because no resource-based policy allows the s3:GetObject action" {
 		t.Errorf("anonymous: %q", got)
+	}
+}
+
+// TestLazyKeysOfLazyKeys: keys that a load registers are there for the lookup that caused the load.
+func TestLazyKeysOfLazyKeys(t *testing.T) {
+	var ctx Context
+	ctx.Lazy("", func(c *Context) error {
+		c.Set("aws:ResourceAccount", "111122223333")
+		c.Lazy("aws:ResourceOrg", func(c *Context) error {
+			c.Set("aws:ResourceOrgID", "o-1")
+			return nil
+		})
+		return nil
+	})
+	if v, ok := ctx.single("aws:resourceorgid"); !ok || v != "o-1" {
+		t.Errorf("%q %v", v, ok)
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 		answer(w, key, err)
 	})
 	mux.HandleFunc("GET /accounts", func(w http.ResponseWriter, r *http.Request) {
-		list, err := s.iam.Accounts(r.Context())
+		list, err := s.Accounts(r.Context())
 		answer(w, list, err)
 	})
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
@@ -48,6 +48,14 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 func (s *Server) CreateAccount(ctx context.Context, name string) (*iam.KeyPair, error) {
 	return s.iam.CreateAccount(ctx, name)
 }
+
+// RootKey makes an access key of the root user of an account.
+func (s *Server) RootKey(ctx context.Context, account string) (*iam.KeyPair, error) {
+	return s.iam.RootKey(ctx, account)
+}
+
+// Accounts lists the accounts in the order in which they were made.
+func (s *Server) Accounts(ctx context.Context) ([]iam.Account, error) { return s.iam.Accounts(ctx) }
 
 // Denial tells why one action of a request was denied.
 type Denial struct {

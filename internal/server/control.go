@@ -75,7 +75,7 @@ func (s *Server) control() http.Handler {
 		answer(w, kept, err)
 	})
 	mux.HandleFunc("POST /root-key", func(w http.ResponseWriter, r *http.Request) {
-		key, err := s.ownerKey(r.Context(), r.FormValue("account"), s.iam.RootKey)
+		key, err := s.ownerKey(r.Context(), r.FormValue("account"), s.RootKey)
 		answer(w, key, err)
 	})
 	mux.HandleFunc("POST /admin-key", func(w http.ResponseWriter, r *http.Request) {

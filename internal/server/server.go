@@ -19,6 +19,7 @@ import (
 	"usher/internal/access"
 	"usher/internal/api/cognitoidp"
 	iamapi "usher/internal/api/iam"
+	orgapi "usher/internal/api/organizations"
 	stsapi "usher/internal/api/sts"
 	"usher/internal/awsapi"
 	"usher/internal/db"
@@ -26,6 +27,7 @@ import (
 	"usher/internal/iam"
 	"usher/internal/identitypool"
 	"usher/internal/notify"
+	"usher/internal/organizations"
 	"usher/internal/policy"
 	"usher/internal/seal"
 	"usher/internal/srp"
@@ -46,6 +48,7 @@ type Server struct {
 	signer     *token.Signer
 	iam        *iam.Service
 	sts        *sts.Service
+	orgs       *organizations.Service
 	gate       *access.Gate
 	denials    *access.Denials
 	users      *userpool.Service
@@ -77,7 +80,7 @@ func New(ctx context.Context, cfg Config, listen string, log *slog.Logger) (_ *S
 	}
 	if s.db, err = db.Open(ctx, db.Config{URL: cfg.Database, Schemas: []db.Schema{
 		{Name: "iam", Files: iam.Schema}, {Name: "sts", Files: sts.Schema}, {Name: "userpool", Files: userpool.Schema}, {Name: "identitypool", Files: identitypool.Schema},
-		{Name: "gateway", Files: gateway.Schema}, {Name: "notify", Files: notify.Schema},
+		{Name: "gateway", Files: gateway.Schema}, {Name: "notify", Files: notify.Schema}, {Name: "organizations", Files: organizations.Schema},
 	}}); err != nil {
 		return nil, err
 	}
@@ -149,7 +152,9 @@ func (s *Server) wire(ctx context.Context) error {
 		DB: s.db, Box: s.keys.Box("access-keys"), Now: now, AllowLoopbackHTTP: cfg.loopback(), OutboundURL: s.publicURL + "/sts",
 		ReservedIssuer: s.isIdentityIssuer,
 		SharedIssuers:  cfg.sharedIssuers(),
+		Organizations:  memberships{s},
 	})
+	s.orgs = &organizations.Service{DB: s.db, IAM: s.iam, Now: now}
 	if err := s.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -198,6 +203,7 @@ func (s *Server) wire(ctx context.Context) error {
 		Services: []*awsapi.Service{
 			{Name: "iam", Protocol: iamapi.Protocol, Operations: iamapi.Operations(s.iam), Targets: s.iam.Targets},
 			{Name: "sts", Protocol: stsapi.Protocol, Operations: stsapi.Operations(s.sts), Targets: s.sts.Targets},
+			{Name: "organizations", Protocol: orgapi.Protocol, Operations: orgapi.Operations(s.orgs), Targets: s.orgs.Targets},
 			s.users.API(), s.identities.API(),
 		},
 	}
@@ -304,6 +310,14 @@ func list(text string) []string {
 		}
 	}
 	return parts
+}
+
+// memberships gives IAM the organization: it is made after IAM, which it asks for accounts.
+type memberships struct{ *Server }
+
+// Membership implements iam.Organizations.
+func (s memberships) Membership(ctx context.Context, account string, on func(...string)) (*iam.Membership, error) {
+	return s.orgs.Membership(ctx, account, on)
 }
 
 // bucketPolicies gives the gate the policies of buckets: the gateway is made after the gate, which it asks.

@@ -103,6 +103,9 @@ func outboundClaims(ctx context.Context, p *access.Principal, issuer string, aud
 		subject = p.ParentARN
 	}
 	own := map[string]any{"aws_account": p.AccountID, "source_region": access.RegionOf(ctx), "principal_id": subject}
+	if p.Organization.ID != "" {
+		own["org_id"], own["ou_path"] = p.Organization.ID, []string{p.Organization.Path}
+	}
 	principalTags := map[string]string{}
 	maps.Copy(principalTags, p.Tags)
 	if p.Session != nil {

@@ -246,7 +246,21 @@ func base(owner *iam.Principal) *access.Principal {
 	return &access.Principal{
 		Principal: policy.Principal{Kind: kind, AccountID: owner.Account, ARN: owner.ARN, ID: owner.ID},
 		Name:      owner.Name, Tags: owner.Tags, Identity: owner.Identity, Boundary: owner.Boundary,
+		Organization: place(owner.Organization), ServiceControl: owner.ServiceControl,
 	}
+}
+
+func place(m *iam.Membership) access.Organization {
+	if m == nil {
+		return access.Organization{}
+	}
+	return access.Organization{ID: m.Organization, Path: m.Path}
+}
+
+// Organization implements access.Identities.
+func (s *Service) Organization(ctx context.Context, account string) (access.Organization, error) {
+	m, err := s.IAM.Membership(ctx, account)
+	return place(m), err
 }
 
 func (s *Service) temporary(ctx context.Context, id, text string) (*access.Credential, error) {

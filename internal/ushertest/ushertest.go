@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentity"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -132,10 +133,11 @@ type Clients struct {
 	STS        *sts.Client
 	IAM        *iam.Client
 	S3         *s3.Client
+	Orgs       *organizations.Client
 }
 
 // ClientsFor makes the clients of a configuration.
 func ClientsFor(cfg aws.Config) Clients {
 	return Clients{cognitoidentityprovider.NewFromConfig(cfg), cognitoidentity.NewFromConfig(cfg), sts.NewFromConfig(cfg), iam.NewFromConfig(cfg),
-		s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })}
+		s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), organizations.NewFromConfig(cfg)}
 }
