@@ -205,7 +205,7 @@ func TestAuthenticationErrors(t *testing.T) {
 
 // TestGlobalKeys: each condition key of the request and the caller has its value.
 func TestGlobalKeys(t *testing.T) {
-	ids := &identities{principals: map[string]*access.Principal{}}
+	ids := &identities{principals: map[string]*access.Principal{}, organizations: map[string]access.Organization{account: {ID: "o-1", Path: "o-1/r-1/"}}}
 	_, url := start(t, ids)
 	for _, c := range []struct {
 		by               sigv4.Credentials
@@ -221,6 +221,9 @@ func TestGlobalKeys(t *testing.T) {
 		{longTerm, user, "StringEquals", `"aws:PrincipalTag/Team":"red"`, true},
 		{longTerm, user, "StringEquals", `"aws:RequestedRegion":"us-east-1"`, true},
 		{longTerm, user, "StringEquals", `"aws:ResourceAccount":"111122223333"`, true},
+		{longTerm, user, "StringEquals", `"aws:ResourceOrgID":"o-1"`, true},
+		{longTerm, user, "ForAnyValue:StringEquals", `"aws:ResourceOrgPaths":"o-1/r-1/"`, true},
+		{longTerm, user, "Null", `"aws:PrincipalOrgID":"true","aws:PrincipalOrgPaths":"true"`, true},
 		{longTerm, user, "StringLike", `"aws:UserAgent":"test/*"`, true},
 		{longTerm, user, "StringEquals", `"aws:referer":"https://example.com/"`, true},
 		{longTerm, user, "IpAddress", `"aws:SourceIp":"127.0.0.0/8"`, true},
@@ -525,11 +528,17 @@ func TestTrustPolicyDecides(t *testing.T) {
 
 func BenchmarkDecide(b *testing.B) {
 	for name, statements := range map[string]string{
-		"admin":     `{"Effect":"Allow","Action":"*","Resource":"*"}`,
+		"admin":  `{"Effect":"Allow","Action":"*","Resource":"*"}`,
+		"member": `{"Effect":"Allow","Action":"*","Resource":"*"}`,
 		"condition": `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/private/${cognito-identity.amazonaws.com:sub}/*"}`,
 	} {
 		b.Run(name, func(b *testing.B) {
-			gate, _ := start(b, &identities{principals: map[string]*access.Principal{temporary.AccessKeyID: session(statements)}})
+			who := session(statements)
+			if name == "member" { // root, unit and account, with a policy each
+				level := []policy.Source{{Policy: compile(`{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"organizations:*","Resource":"*"}`)}}
+				who.Organization, who.ServiceControl = access.Organization{ID: "o-1", Path: "o-1/r-1/ou-1/"}, [][]policy.Source{level, level, level}
+			}
+			gate, _ := start(b, &identities{principals: map[string]*access.Principal{temporary.AccessKeyID: who}})
 			r := httptest.NewRequest("GET", "/", nil)
 			sigv4.Sign(r, temporary, sigv4.EmptyHash, epoch, "us-east-1", "s3")
 			claims, _ := sigv4.Parse(r, sigv4.Options{Now: epoch})

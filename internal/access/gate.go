@@ -250,7 +250,9 @@ func (g *Gate) decide(ctx context.Context, s *signed, t *awsapi.Target) error {
 		p.set(c, now)
 		if request.ResourceAccount != "" {
 			c.Set("aws:ResourceAccount", request.ResourceAccount)
-			c.Lazy("aws:ResourceOrg", func(c *policy.Context) error { return g.setResourceOrganization(ctx, c, request.ResourceAccount) })
+			if err := g.setResourceOrganization(ctx, c, request.ResourceAccount); err != nil {
+				return err
+			}
 		}
 		SetKeys(c, t.Keys)
 		return nil
