@@ -528,8 +528,8 @@ func TestTrustPolicyDecides(t *testing.T) {
 
 func BenchmarkDecide(b *testing.B) {
 	for name, statements := range map[string]string{
-		"admin":  `{"Effect":"Allow","Action":"*","Resource":"*"}`,
-		"member": `{"Effect":"Allow","Action":"*","Resource":"*"}`,
+		"admin":     `{"Effect":"Allow","Action":"*","Resource":"*"}`,
+		"member":    `{"Effect":"Allow","Action":"*","Resource":"*"}`,
 		"condition": `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/private/${cognito-identity.amazonaws.com:sub}/*"}`,
 	} {
 		b.Run(name, func(b *testing.B) {
