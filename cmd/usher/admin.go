@@ -39,7 +39,7 @@ func explain(in *invocation, _ *flag.FlagSet) func([]string) error {
 			return err
 		}
 		if len(list) == 0 {
-			return fmt.Errorf("no policy has denied a request %s lately; the id is in the error that the client got, and the server that answered must still run", args[0])
+			return fmt.Errorf("no policy has denied a request %s lately; the id is in the error that the client got, and the server that answered must still run, on this database", args[0])
 		}
 		for _, d := range list {
 			fmt.Fprintf(in.out, "%s  %s\n%s on %s\n", d.At.Local().Format("2006-01-02 15:04:05"), d.Caller, d.Action, d.Resource)

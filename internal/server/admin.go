@@ -8,8 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
+	"usher/internal/access"
 	"usher/internal/iam"
 	"usher/internal/sts"
 )
@@ -25,7 +25,8 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 		answer(w, list, err)
 	})
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, s.Explain(r.FormValue("request")), nil)
+		list, err := s.Explain(r.Context(), r.FormValue("request"))
+		answer(w, list, err)
 	})
 	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, s.Revoke(r.Context(), r.FormValue("kind"), r.FormValue("what")))
@@ -57,23 +58,9 @@ func (s *Server) RootKey(ctx context.Context, account string) (*iam.KeyPair, err
 // Accounts lists the accounts in the order in which they were made.
 func (s *Server) Accounts(ctx context.Context) ([]iam.Account, error) { return s.iam.Accounts(ctx) }
 
-// Denial tells why one action of a request was denied.
-type Denial struct {
-	At                       time.Time
-	Caller, Action, Resource string
-	// Note is what the policies cannot say, such as that a role does not exist.
-	Note string
-	// Text is what became of every statement that the request came near to, in lines.
-	Text string
-}
-
-// Explain tells why the request with an id was denied, if it was and this process remembers it.
-func (s *Server) Explain(requestID string) []Denial {
-	var list []Denial
-	for _, d := range s.denials.Explain(requestID) {
-		list = append(list, Denial{d.At, d.Request.Principal.Display(), d.Request.Action, d.Request.Resource, d.Note, d.Explanation.String()})
-	}
-	return list
+// Explain tells why the request with an id was denied, if it was and a node remembers it.
+func (s *Server) Explain(ctx context.Context, requestID string) ([]access.Told, error) {
+	return s.questions.Explain(ctx, requestID)
 }
 
 // revocable are the kinds of `usher revoke`.
@@ -134,8 +121,8 @@ func (c Control) Accounts(ctx context.Context) ([]iam.Account, error) {
 }
 
 // Explain tells why the request with an id was denied, once for each action that was.
-func (c Control) Explain(ctx context.Context, requestID string) ([]Denial, error) {
-	var list []Denial
+func (c Control) Explain(ctx context.Context, requestID string) ([]access.Told, error) {
+	var list []access.Told
 	err := c.call(ctx, http.MethodGet, "/explain?request="+url.QueryEscape(requestID), nil, &list)
 	return list, err
 }

@@ -51,6 +51,7 @@ type Server struct {
 	orgs       *organizations.Service
 	gate       *access.Gate
 	denials    *access.Denials
+	questions  *access.Questions
 	users      *userpool.Service
 	identities *identitypool.Service
 	gateway    *gateway.Gateway
@@ -81,6 +82,7 @@ func New(ctx context.Context, cfg Config, listen string, log *slog.Logger) (_ *S
 	if s.db, err = db.Open(ctx, db.Config{URL: cfg.Database, Schemas: []db.Schema{
 		{Name: "iam", Files: iam.Schema}, {Name: "sts", Files: sts.Schema}, {Name: "userpool", Files: userpool.Schema}, {Name: "identitypool", Files: identitypool.Schema},
 		{Name: "gateway", Files: gateway.Schema}, {Name: "notify", Files: notify.Schema}, {Name: "organizations", Files: organizations.Schema},
+		{Name: "access", Files: access.Schema},
 	}}); err != nil {
 		return nil, err
 	}
@@ -99,6 +101,9 @@ func New(ctx context.Context, cfg Config, listen string, log *slog.Logger) (_ *S
 		}
 	})
 	s.background.Go(func() { s.sweep(background) })
+	s.background.Go(func() {
+		s.questions.Run(background, func(err error) { log.Error("explaining denials to other nodes", "error", err) })
+	})
 	return s, nil
 }
 
@@ -144,6 +149,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	s.outbox = notify.New(outbox)
 	s.denials = access.NewDenials()
+	s.questions = &access.Questions{DB: s.db, Denials: s.denials, Now: now}
 	srp.Warm()
 	s.signer = token.NewSigner(0)
 	s.opened(s.signer.Close)

@@ -101,7 +101,7 @@ func (w *accounts) explained(err error) string {
 	}](err); id == "" && ok {
 		id = s3err.ServiceRequestID()
 	}
-	list := w.Server.Server.Explain(id)
+	list := must(w.Server.Server.Explain(w.t.Context(), id))(w.t)
 	if len(list) == 0 {
 		w.t.Fatalf("request %q is not explained: %v", id, err)
 	}

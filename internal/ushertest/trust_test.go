@@ -130,14 +130,14 @@ func TestTrust(t *testing.T) {
 				continue
 			}
 			res, _ := errors.AsType[*awshttp.ResponseError](err)
-			why := s.Server.Explain(res.RequestID)
+			why := must(s.Server.Explain(t.Context(), res.RequestID))(t)
 			if len(why) != 1 || !strings.Contains(why[0].Text, c.explained) {
 				t.Errorf("%s is explained as %+v", c.name, why)
 			}
 		}
 		_, err := open.STS.AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{RoleArn: aws.String(*role + "s"), RoleSessionName: aws.String("ci"), WebIdentityToken: issuer.token(t, claims(nil))})
 		res, _ := errors.AsType[*awshttp.ResponseError](err)
-		if why := s.Server.Explain(res.RequestID); len(why) != 1 || why[0].Note != "there is no such role" {
+		if why := must(s.Server.Explain(t.Context(), res.RequestID))(t); len(why) != 1 || why[0].Note != "there is no such role" {
 			t.Errorf("%+v", why)
 		}
 
