@@ -16,4 +16,8 @@ type Message struct {
 	Body     string // HTML for e-mail, text for SMS
 	Purpose  string // what for: "sign-up", "forgot-password", …; for logs and the inbox
 	Created  time.Time
+
+	// Decoy is a message to nobody, for a user who does not exist. It is written and taken up as others are, so that who asked
+	// for it cannot tell, and then dropped.
+	Decoy bool `json:",omitempty"`
 }

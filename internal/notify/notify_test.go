@@ -316,6 +316,35 @@ func TestInbox(t *testing.T) {
 	})
 }
 
+// TestDecoys: what is for nobody is taken up but not sent, is not in the inbox, and does not stay.
+func TestDecoys(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, open func(...db.Schema) *db.DB) {
+		sent := &counter{n: map[string]int{}}
+		o, _ := newOutbox(t, open(schema), sent)
+		decoy := func() {
+			if err := o.DB.Tx(t.Context(), func(tx *db.Tx) error {
+				return o.Enqueue(t.Context(), tx, Message{Medium: "EMAIL", To: "nobody@example.org", Decoy: true})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		decoy()
+		enqueue(t, o, "ada@example.org", nil)
+		if n, err := o.deliver(t.Context()); n != 2 || err != nil || len(sent.n) != 1 || sent.n["ada@example.org"] != 1 || count(t, o) != 0 {
+			t.Errorf("%d taken up, %v, sent %v, %d left", n, err, sent.n, count(t, o))
+		}
+		o.Email = nil
+		decoy()
+		enqueue(t, o, "ada@example.org", nil)
+		if kept, err := o.Inbox(t.Context(), 10); len(kept) != 1 || err != nil || kept[0].To != "ada@example.org" {
+			t.Errorf("inbox: %+v %v", kept, err)
+		}
+		if err := o.prune(t.Context()); err != nil || count(t, o) != 1 {
+			t.Errorf("%d messages after pruning: %v", count(t, o), err)
+		}
+	})
+}
+
 // TestFormerOutbox: messages that waited in a data folder of the first version are delivered.
 func TestFormerOutbox(t *testing.T) {
 	first, err := Schema.ReadFile("schema/0001_outbox.sql")

@@ -35,6 +35,13 @@ const (
 	batchMost = 32
 )
 
+// What becomes of a message, in the column kept.
+const (
+	forSending = 0
+	forInbox   = 1
+	forNobody  = 2 // a decoy where others are kept: goes with the next pruning
+)
+
 // Outbox keeps messages in the database until they are delivered. A message is written in the transaction that causes it,
 // so that neither a crash nor a dead mail server loses one; delivery is at least once, in the background.
 type Outbox struct {
@@ -69,13 +76,16 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *db.Tx, m Message) error {
 	if err != nil {
 		return err
 	}
-	kept := 0
+	kept := forSending
 	if o.sender(m) == nil {
-		kept = 1
+		kept = forInbox
+		if m.Decoy {
+			kept = forNobody
+		}
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO messages (id, kept, due, attempts, message) VALUES ($1, $2, $3, 0, $4)`,
 		id, kept, o.Now().UnixMicro(), o.Box.Seal(text, []byte(id)))
-	if err == nil && kept == 0 {
+	if err == nil && kept == forSending {
 		tx.AfterCommit(func() {
 			select {
 			case o.wake <- struct{}{}:
@@ -160,13 +170,13 @@ func (o *Outbox) deliver(ctx context.Context) (int, error) {
 
 func (o *Outbox) sendOne(ctx context.Context, row outboxRow) error {
 	m, err := o.open(row)
-	if err == nil {
+	if err == nil && !m.Decoy {
 		if s := o.sender(m); s == nil {
 			err = fmt.Errorf("%w: no sender for %s", ErrRefused, m.Medium)
 		} else {
 			err = s.Send(ctx, m)
 		}
-	} else {
+	} else if err != nil {
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	switch {
@@ -193,19 +203,19 @@ func (o *Outbox) remove(ctx context.Context, id string) error {
 	})
 }
 
-// prune bounds what the inbox keeps.
+// prune bounds what the inbox keeps, and drops decoys.
 func (o *Outbox) prune(ctx context.Context) error {
 	cut, err := db.One[string](ctx, o.DB, `SELECT COALESCE((SELECT id FROM messages WHERE kept = 1 ORDER BY id DESC LIMIT 1 OFFSET $1), '')`, keptMost)
 	if err != nil {
 		return err
 	}
 	old := o.Now().Add(-keptFor).UnixMicro()
-	stale, err := db.One[int64](ctx, o.DB, `SELECT COUNT(*) FROM (SELECT 1 AS x FROM messages WHERE kept = 1 AND (id <= $1 OR due < $2) LIMIT 1) AS s`, cut, old)
+	stale, err := db.One[int64](ctx, o.DB, `SELECT COUNT(*) FROM (SELECT 1 AS x FROM messages WHERE kept = 2 OR kept = 1 AND (id <= $1 OR due < $2) LIMIT 1) AS s`, cut, old)
 	if err != nil || stale == 0 {
 		return err
 	}
 	return o.DB.Tx(ctx, func(tx *db.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM messages WHERE kept = 1 AND (id <= $1 OR due < $2)`, cut, old)
+		_, err := tx.ExecContext(ctx, `DELETE FROM messages WHERE kept = 2 OR kept = 1 AND (id <= $1 OR due < $2)`, cut, old)
 		return err
 	})
 }

@@ -269,31 +269,23 @@ func (a *signIn) param(name string) (string, error) {
 // identify finds the user of a first request, and refuses those who may not try to sign in now. A disabled user is to a
 // client that hides who exists the same as an unknown one.
 func (a *signIn) identify(ctx context.Context, name string) error {
-	u, err := a.requested(ctx, a.DB, a.pool, a.client, name, a.secretHash(), errUserNotFound)
+	u, _, err := a.claimed(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := a.admit(ctx, u); err != nil {
+	if err := a.admit(u); err != nil {
 		return err
 	}
 	return a.preAuthentication(ctx)
 }
 
 // admit makes u the user of the sign-in unless he is disabled or locked out.
-func (a *signIn) admit(ctx context.Context, u *user) error {
+func (a *signIn) admit(u *user) error {
 	if !u.Enabled {
-		if !a.client.hidesUsers() {
-			return errUserDisabled
-		}
-		u = a.pool.invent(u.Username)
+		return errUserDisabled
 	}
 	a.user = u
 	now := a.Now()
-	if u.invented() {
-		if err := a.readInventedFailures(ctx, u); err != nil {
-			return err
-		}
-	}
 	a.failures = failuresAt(u.Failures, time.UnixMicro(u.FailedAt), now)
 	if now.Before(lockedUntil(a.failures, time.UnixMicro(u.FailedAt))) {
 		return errLockedOut

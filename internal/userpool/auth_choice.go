@@ -279,7 +279,7 @@ func (a *signIn) proveChosen(ctx context.Context, st session, password string) e
 	if err := a.resumeFirst(ctx, a.DB, st); err != nil {
 		return err
 	}
-	if err := a.admit(ctx, a.user); err != nil {
+	if err := a.admit(a.user); err != nil {
 		return err
 	}
 	return a.checkPassword(ctx, password)
@@ -301,7 +301,7 @@ func (a *signIn) answerPasswordSRP(ctx context.Context, st session) (*outcome, e
 	return out, a.useUp(ctx, st)
 }
 
-// sendFirstCode sends a code, unless the user is an invented one, and asks for it. answered, if not nil, is used up.
+// sendFirstCode sends a code, to an invented user only in appearance, and asks for it. answered, if not nil, is used up.
 func (a *signIn) sendFirstCode(ctx context.Context, factor, name string, answered *session) (*outcome, error) {
 	attr := firstAttribute(factor)
 	to := delivery{attr, a.user.attributes()[attr]}
@@ -324,9 +324,6 @@ func (a *signIn) sendFirstCode(ctx context.Context, factor, name string, answere
 		}
 		if err := a.spend(ctx, tx, a.pool, a.user.Sub, codeFirst.send); err != nil {
 			return err
-		}
-		if a.user.invented() {
-			return nil
 		}
 		return a.sendSignInCode(ctx, tx, a.pool, a.user, codeFirst, to, code, w)
 	})
@@ -404,13 +401,14 @@ func (a *signIn) resumeFirst(ctx context.Context, q db.Querier, st session) erro
 	if err != nil {
 		return err
 	}
-	u, err := a.userBySub(ctx, q, a.pool, st.Sub)
+	fake := a.pool.invent(st.Name)
+	fake.Sub = st.Sub
+	u, err := a.userOr(ctx, q, fake, userBySub, a.pool.ID, st.Sub)
 	switch {
 	case errors.Is(err, cognitoidp.ErrUserNotFound) && !a.client.hidesUsers():
 		return errSession
-	case errors.Is(err, cognitoidp.ErrUserNotFound), err == nil && !u.Enabled && a.client.hidesUsers():
-		u = a.pool.invent(st.Name)
-		u.Sub = st.Sub
+	case errors.Is(err, cognitoidp.ErrUserNotFound):
+		u = fake
 	case err != nil:
 		return err
 	case !u.Enabled:

@@ -67,6 +67,10 @@ func (a *signIn) resetRequired(proven bool) error {
 // verifierOf returns the salt and the verifier of a user's password for SRP. A user without one, and one who does not exist, has a
 // verifier that no password fits, so that the work is the same.
 func (s *Service) verifierOf(p *pool, u *user) (salt, verifier []byte, err error) {
+	if u.invented() {
+		_, err = s.openVerifier("", "", s.decoyVerifier)
+		return u.Salt, u.fakeVerifier, err
+	}
 	if u.Verifier == nil {
 		fake := p.fake(u.Username)
 		return fake.Salt, fake.Verifier, nil

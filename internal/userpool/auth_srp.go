@@ -80,10 +80,11 @@ func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, a
 		return err
 	}
 	defer leave()
-	u, err := a.userBySub(ctx, a.DB, a.pool, block.Sub)
+	fake := a.pool.invent(name)
+	fake.Sub = block.Sub
+	u, err := a.userOr(ctx, a.DB, fake, userBySub, a.pool.ID, block.Sub)
 	if errors.Is(err, cognitoidp.ErrUserNotFound) {
-		u = a.pool.invent(name)
-		u.Sub = block.Sub
+		u = fake
 	} else if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, a
 	if err := a.useSecretBlock(ctx, block); err != nil {
 		return err
 	}
-	if err := a.admit(ctx, u); err != nil {
+	if err := a.admit(u); err != nil {
 		return err
 	}
 	_, verifier, err := a.verifierOf(a.pool, a.user)

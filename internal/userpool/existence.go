@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,13 +22,18 @@ import (
 // its secret hash, for the name as it was sent or for the username. unknown is the error where there is no such user; a
 // client that hides who exists goes on with an invented one.
 func (s *Service) requested(ctx context.Context, q db.Querier, p *pool, c *client, name string, hash *string, unknown error) (*user, error) {
-	badHash := c.checkSecretHash(hash, name)
 	u, err := s.findUser(ctx, q, p, name)
+	return c.requested(u, err, func() *user { return p.invent(name) }, name, hash, unknown)
+}
+
+// requested is the answer of Service.requested to what the search for the user has found.
+func (c *client) requested(u *user, err error, invent func() *user, name string, hash *string, unknown error) (*user, error) {
+	badHash := c.checkSecretHash(hash, name)
 	switch {
 	case errors.Is(err, cognitoidp.ErrUserNotFound) && badHash != nil:
 		return nil, badHash
 	case errors.Is(err, cognitoidp.ErrUserNotFound) && c.hidesUsers():
-		return p.invent(name), nil
+		return invent(), nil
 	case errors.Is(err, cognitoidp.ErrUserNotFound):
 		return nil, unknown
 	case err == nil && badHash != nil:
@@ -44,7 +50,7 @@ func (s *Service) requested(ctx context.Context, q db.Querier, p *pool, c *clien
 func (p *pool) invent(name string) *user {
 	fake := p.fake(name)
 	h := hex.EncodeToString(fake.ID[:])
-	u := &user{userRow: userRow{Key: p.key(name), Username: p.key(name), Status: cognitoidp.UserStatusTypeConfirmed, Enabled: true, Salt: fake.Salt}}
+	u := &user{userRow: userRow{Key: p.key(name), Username: p.key(name), Status: cognitoidp.UserStatusTypeConfirmed, Enabled: true, Salt: fake.Salt}, fakeVerifier: fake.Verifier}
 	u.Sub = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 	if len(p.Settings.UsernameAttributes) > 0 || len(p.Settings.AliasAttributes) > 0 && strings.ContainsAny(name, "@+") {
 		u.Username = u.Sub
@@ -99,13 +105,45 @@ const (
 
 type rateRow struct{ Count, Expires int64 }
 
-func (a *signIn) readInventedFailures(ctx context.Context, u *user) error {
-	row, err := db.One[rateRow](ctx, a.DB, `SELECT count, expires FROM user_rates WHERE pool_id = $1 AND sub = $2 AND kind = $3`, a.pool.ID, u.Sub, inventedFailures)
-	if errors.Is(err, db.ErrNotFound) {
-		return nil
+// userOr returns the user that a query finds, and if there is none the failures of the invented user fake who stands for him.
+// Either is one row of one statement, read alike, so that it takes no time to tell which it was. To a client that hides who
+// exists a disabled user is none.
+func (a *signIn) userOr(ctx context.Context, q db.Querier, fake *user, query string, args ...any) (*user, error) {
+	if a.client.hidesUsers() {
+		query = `SELECT * FROM (` + query + `) AS of_any_state WHERE enabled`
 	}
-	u.Failures, u.FailedAt = row.Count, row.Expires-failuresKept
-	return err
+	n := len(args)
+	arg := func(i int) string { return "$" + strconv.Itoa(n+i) }
+	row, err := db.One[userRow](ctx, q, `SELECT `+userColumns+` FROM (SELECT 0 AS rank, found.* FROM (`+query+`) AS found UNION ALL
+		SELECT 1, '', `+arg(1)+`, `+arg(1)+`, `+arg(2)+`, 'CONFIRMED', TRUE, 0, 0, 0, 0, COALESCE(r.count, 0), COALESCE(r.expires, 0), `+arg(3)+`, `+arg(4)+`, 0, `+arg(5)+`
+		FROM (SELECT 1) AS o LEFT JOIN user_rates r ON r.pool_id = `+arg(6)+` AND r.sub = `+arg(2)+` AND r.kind = '`+inventedFailures+`') AS u ORDER BY u.rank LIMIT 1`,
+		append(args, fake.Username, fake.Sub, fake.Salt, a.decoyVerifier, decoyDoc, a.pool.ID)...)
+	if err != nil {
+		return nil, err
+	}
+	u := a.pool.user(row)
+	if u.invented() {
+		fake.Failures, fake.FailedAt = u.Failures, max(u.FailedAt-failuresKept, 0)
+		return nil, errUserNotFound
+	}
+	return u, nil
+}
+
+// decoyDoc is the document of a row that stands for no user.
+var decoyDoc = db.JSON[userDoc]{V: userDoc{Attributes: map[string]string{attrEmail: "nobody@example.com", attrEmailVerified: "true"}}}
+
+// claimed returns the user whom the first request of a sign-in names, and the one that stands for him where he is not to be
+// known. The second is made in any case, so that it takes no time to tell.
+func (a *signIn) claimed(ctx context.Context, name string) (u, fake *user, err error) {
+	fake = a.pool.invent(name)
+	if strings.Contains(name, "\x00") {
+		err = errUserNotFound // PostgreSQL refuses to compare with it
+	} else {
+		query, args := a.pool.userByName(name)
+		u, err = a.userOr(ctx, a.DB, fake, query, args...)
+	}
+	u, err = a.client.requested(u, err, func() *user { return fake }, name, a.secretHash(), errUserNotFound)
+	return u, fake, err
 }
 
 func (a *signIn) writeInventedFailures(ctx context.Context, tx *db.Tx, u *user, now int64) error {

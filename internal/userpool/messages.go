@@ -118,7 +118,7 @@ func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *use
 }
 
 func (s *Service) send(ctx context.Context, tx *db.Tx, p *pool, u *user, purpose string, to delivery, subject, body string) error {
-	m := notify.Message{PoolID: p.ID, Username: u.Username, Medium: to.medium(), To: to.target, Subject: subject, Body: body, Purpose: purpose}
+	m := notify.Message{PoolID: p.ID, Username: u.Username, Medium: to.medium(), To: to.target, Subject: subject, Body: body, Purpose: purpose, Decoy: u.invented()}
 	if e := p.Settings.EmailConfiguration; e != nil && to.attribute == "email" {
 		m.From, m.ReplyTo = orDefault(e.From, ""), orDefault(e.ReplyToEmailAddress, "")
 	}

@@ -159,6 +159,8 @@ type user struct {
 	aliases     map[string]string // as stored: value key by kind
 	searched    searchable        // as stored
 	recoverable bool              // may have recovery codes, as stored
+
+	fakeVerifier []byte // of an invented user: for SRP, not sealed
 }
 
 // userRow is the columns of a user. Times are in microseconds since 1970.

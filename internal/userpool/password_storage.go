@@ -102,8 +102,11 @@ func (s *Service) isSignInPassword(ctx context.Context, p *pool, u *user, plain 
 	if verifier, _ := p.storesPassword(); !verifier {
 		return false, s.auth.hashing.do(ctx, func(m *argon2id.Memory) { newHash(m, plain) })
 	}
-	fake := p.fake(u.Username)
-	srp.CheckPassword(p.name(), u.Username, plain, fake.Salt, fake.Verifier)
+	salt, verifier, err := s.verifierOf(p, u)
+	if err != nil {
+		return false, err
+	}
+	srp.CheckPassword(p.name(), u.Username, plain, salt, verifier)
 	return false, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"usher/internal/db"
 	"usher/internal/notify"
 	"usher/internal/seal"
+	"usher/internal/srp"
 	"usher/internal/token"
 	"usher/internal/trigger"
 )
@@ -47,6 +48,8 @@ type Service struct {
 	secrets   *seal.Box // client secrets, each for its client
 	pages     *seal.Box // pagination tokens, each for its listing
 
+	decoyVerifier []byte // sealed; opened where an invented user has none
+
 	totpSecrets     *seal.Box // of authenticator apps, each for its pool and sub
 	deviceVerifiers *seal.Box // SRP verifiers of devices, each for its pool, sub and key
 
@@ -80,6 +83,7 @@ func New(s Service) *Service {
 	s.pools = db.NewCache[string, *pool](s.DB, "user pools", maxCachedPools)
 	s.clients = db.NewCache[string, *client](s.DB, "app clients", maxCachedClients)
 	s.verifiers = s.Seal.Box("user pool password verifier")
+	s.decoyVerifier = s.verifiers.Seal(make([]byte, srp.VerifierSize), verifierOwner("", ""))
 	s.secrets = s.Seal.Box("app client secret")
 	s.pages = s.Seal.Box("user pool pagination token")
 	s.totpSecrets = s.Seal.Box("user pool software token")

@@ -115,11 +115,10 @@ func (p *pool) confirmationDelivery(u *user) (delivery, bool) {
 	return delivery{}, false
 }
 
-// sendNewCode makes a code and puts the message with it in the outbox. For an invented user it does the same, but for the
-// message.
+// sendNewCode makes a code and puts the message with it in the outbox: for an invented user one that is not sent.
 func (s *Service) sendNewCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kind codeKind, to delivery, w wording) error {
 	code, err := s.newCode(ctx, tx, p, u.Sub, kind, to)
-	if err != nil || u.invented() {
+	if err != nil {
 		return err
 	}
 	return s.sendCode(ctx, tx, p, u, kind, to, code, w)

@@ -396,9 +396,11 @@ func (s *Service) userOfSession(ctx context.Context, p *pool, sub, origin string
 	return p.user(row.userRow), row.Revoked, nil
 }
 
+const userBySub = `SELECT ` + userColumns + ` FROM users u WHERE u.pool_id = $1 AND u.sub = $2`
+
 // userBySub reads the user with that sub.
 func (s *Service) userBySub(ctx context.Context, q db.Querier, p *pool, sub string) (*user, error) {
-	row, err := db.One[userRow](ctx, q, `SELECT `+userColumns+` FROM users u WHERE u.pool_id = $1 AND u.sub = $2`, p.ID, sub)
+	row, err := db.One[userRow](ctx, q, userBySub, p.ID, sub)
 	if errors.Is(err, db.ErrNotFound) {
 		return nil, errUserNotFound
 	} else if err != nil {

@@ -178,13 +178,13 @@ func (a *signIn) identifyOrMigrate(ctx context.Context, name, password string) (
 	if !a.migrates(a.pool) || !isUsername(name) || utf8.RuneCountInString(password) > passwordMost {
 		return false, a.identify(ctx, name)
 	}
-	u, err := a.requested(ctx, a.DB, a.pool, a.client, name, a.secretHash(), errUserNotFound)
+	u, fake, err := a.claimed(ctx, name)
 	if err == error(errUserNotFound) {
-		u = a.pool.invent(name)
+		u = fake
 	} else if err != nil {
 		return false, err
 	}
-	if err := a.admit(ctx, u); err != nil {
+	if err := a.admit(u); err != nil {
 		return false, err
 	}
 	if !u.invented() {

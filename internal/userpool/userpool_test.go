@@ -152,17 +152,29 @@ func (c *testClock) advance(d time.Duration) {
 
 // testOutbox keeps the messages of committed transactions.
 type testOutbox struct {
-	mu   sync.Mutex
-	sent []notify.Message
+	mu     sync.Mutex
+	sent   []notify.Message
+	decoys int
 }
 
 func (o *testOutbox) Enqueue(_ context.Context, tx *db.Tx, m notify.Message) error {
 	tx.AfterCommit(func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
+		if m.Decoy {
+			o.decoys++
+			return
+		}
 		o.sent = append(o.sent, m)
 	})
 	return nil
+}
+
+// enqueued is how many messages were given so far, those for nobody included, if nothing was taken.
+func (o *testOutbox) enqueued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.sent) + o.decoys
 }
 
 // take returns the messages so far and forgets them.

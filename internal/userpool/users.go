@@ -16,9 +16,21 @@ func (s *Service) findUser(ctx context.Context, q db.Querier, p *pool, name stri
 	if strings.Contains(name, "\x00") {
 		return nil, errUserNotFound // PostgreSQL refuses to compare with it
 	}
+	query, args := p.userByName(name)
+	row, err := db.One[userRow](ctx, q, query, args...)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil, errUserNotFound
+	} else if err != nil {
+		return nil, err
+	}
+	return p.user(row), nil
+}
+
+// userByName is the statement that reads the user whom a name means.
+func (p *pool) userByName(name string) (query string, args []any) {
 	key := p.key(name)
-	query := `SELECT ` + userColumns + ` FROM users u WHERE u.pool_id = $1 AND u.username_key = $2`
-	args := []any{p.ID, key}
+	query = `SELECT ` + userColumns + ` FROM users u WHERE u.pool_id = $1 AND u.username_key = $2`
+	args = []any{p.ID, key}
 	kind, bySub := p.aliasKind(name), isUUID(name)
 	if kind != "" || bySub {
 		query = `SELECT ` + userColumns + ` FROM users u WHERE u.pool_id = $1 AND u.username_key IN (SELECT CAST($2 AS TEXT)`
@@ -31,13 +43,7 @@ func (s *Service) findUser(ctx context.Context, q db.Querier, p *pool, name stri
 		}
 		query += `) ORDER BY CASE WHEN u.username_key = $2 THEN 0 ELSE 1 END LIMIT 1`
 	}
-	row, err := db.One[userRow](ctx, q, query, args...)
-	if errors.Is(err, db.ErrNotFound) {
-		return nil, errUserNotFound
-	} else if err != nil {
-		return nil, err
-	}
-	return p.user(row), nil
+	return query, args
 }
 
 // user returns a row as a user.
