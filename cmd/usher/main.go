@@ -70,6 +70,8 @@ var commands = []command{
 	{"revoke", "KIND WHAT", "end sessions at once: role ARN, user ARN, key AKIA…, session ASIA…, identity ID, sub SUB, sign-in ORIGIN-JTI", revoke},
 	{"rotate-keys", "POOL", "give a user pool, or `identity` pools, new keys to sign tokens with; the former ones stay good for the tokens that they have signed", rotateKeys},
 	{"pool export", "POOL", "write the users of a user pool to CSV files that import jobs take, with the hashes of their passwords", poolExport},
+	{"pool set", "POOL", "change how users of a user pool are named, which AWS freezes: --case-sensitive=false, --aliases email", poolSet},
+	{"pool attribute", "POOL NAME", "change an attribute of a user pool, which AWS freezes: --required, --mutable=false, --min, --max, --remove", poolAttribute},
 	{"pool recovery-codes", "POOL USERNAME", "print new codes for a user who has lost his second factor, each good once in place of it", poolRecoveryCodes},
 	{"trust github", "", "let workflows of a GitHub repository assume a new role", trustGitHub},
 	{"trust gitlab", "", "let jobs of a GitLab project assume a new role", trustGitLab},

@@ -7,10 +7,61 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"usher/internal/userpool"
 )
+
+func poolSet(in *invocation, fs *flag.FlagSet) func([]string) error {
+	var change userpool.FrozenChange
+	boolFlag(fs, &change.CaseSensitive, "case-sensitive", "whether usernames and aliases that differ in case are different")
+	fs.Func("aliases", "attributes that users can sign in with beside the username: email (verified), phone_number (verified), preferred_username, comma separated; \"\" for none", func(text string) error {
+		list := strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+		change.Aliases = &list
+		return nil
+	})
+	return func(args []string) error { return changePool(in, args[0], change) }
+}
+
+func poolAttribute(in *invocation, fs *flag.FlagSet) func([]string) error {
+	var change userpool.AttributeChange
+	boolFlag(fs, &change.Mutable, "mutable", "whether its value can be changed")
+	boolFlag(fs, &change.Required, "required", "whether who signs up must have a value; every user must have one already")
+	textFlag(fs, &change.Min, "min", "shortest length of a string, least value of a number")
+	textFlag(fs, &change.Max, "max", "longest length of a string, greatest value of a number")
+	fs.BoolVar(&change.Remove, "remove", false, "remove the attribute, a custom one that no user has a value of")
+	fs.BoolVar(&change.Discard, "discard", false, "with --remove: delete the values that users have")
+	return func(args []string) error {
+		change.Name = args[1]
+		return changePool(in, args[0], userpool.FrozenChange{Attribute: &change})
+	}
+}
+
+func changePool(in *invocation, pool string, change userpool.FrozenChange) error {
+	users, err := in.control().ChangePool(in.ctx, pool, change)
+	if err == nil {
+		fmt.Fprintf(in.out, "changed, and with it what is stored of %d users\n", users)
+	}
+	return err
+}
+
+// boolFlag defines a flag that is true, false or not given.
+func boolFlag(fs *flag.FlagSet, to **bool, name, usage string) {
+	fs.BoolFunc(name, usage, func(text string) error {
+		value, err := strconv.ParseBool(text)
+		*to = &value
+		return err
+	})
+}
+
+// textFlag defines a flag that need not be given.
+func textFlag(fs *flag.FlagSet, to **string, name, usage string) {
+	fs.Func(name, usage, func(text string) error {
+		*to = &text
+		return nil
+	})
+}
 
 func poolRecoveryCodes(in *invocation, _ *flag.FlagSet) func([]string) error {
 	return func(args []string) error {

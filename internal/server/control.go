@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,7 +115,17 @@ func answer(w http.ResponseWriter, v any, err error) {
 }
 
 // Control speaks to the server that runs on a data folder.
-type Control struct{ Data string }
+type Control struct {
+	Data string
+
+	patience time.Duration // for an answer; 0: the usual
+}
+
+// patient returns c with another patience.
+func (c Control) patient(d time.Duration) Control {
+	c.patience = d
+	return c
+}
 
 // ErrNotRunning says that no server answers on the data folder.
 var ErrNotRunning = errors.New("usher is not running on this data folder; start it with `usher serve`")
@@ -125,7 +136,7 @@ func (c Control) call(ctx context.Context, method, target string, in, out any) e
 	if err != nil {
 		return fmt.Errorf("%w (%s)", ErrNotRunning, c.Data)
 	}
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: cmp.Or(c.patience, 30*time.Second), Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", string(socket))

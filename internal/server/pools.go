@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"usher/internal/userpool"
 )
@@ -13,6 +14,15 @@ func (s *Server) poolRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /pools/users", func(w http.ResponseWriter, r *http.Request) {
 		page, err := s.ExportUsers(r.Context(), r.FormValue("pool"), r.FormValue("algorithm"), r.FormValue("after"))
 		answer(w, page, err)
+	})
+	mux.HandleFunc("POST /pools/settings", func(w http.ResponseWriter, r *http.Request) {
+		var change userpool.FrozenChange
+		if err := readJSON(w, r, &change); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		users, err := s.ChangePool(r.Context(), r.FormValue("pool"), change)
+		answer(w, users, err)
 	})
 	mux.HandleFunc("POST /pools/recovery-codes", func(w http.ResponseWriter, r *http.Request) {
 		codes, err := s.RecoveryCodes(r.Context(), r.FormValue("pool"), r.FormValue("user"))
@@ -27,6 +37,24 @@ func (s *Server) ExportUsers(ctx context.Context, pool, algorithm, after string)
 	}
 	return s.users.ExportUsers(ctx, pool, algorithm, after)
 }
+
+// ChangePool changes settings of a pool that AWS freezes. See userpool.Service.ChangeFrozen.
+func (s *Server) ChangePool(ctx context.Context, pool string, change userpool.FrozenChange) (users int, err error) {
+	users, err = s.users.ChangeFrozen(ctx, pool, change)
+	if err == nil {
+		s.log.Info("frozen settings changed", "user_pool", pool, "users", users)
+	}
+	return users, err
+}
+
+// ChangePool changes settings of a pool that AWS freezes and returns how many users it has changed with them.
+func (c Control) ChangePool(ctx context.Context, pool string, change userpool.FrozenChange) (users int, err error) {
+	err = c.patient(changePatience).call(ctx, http.MethodPost, "/pools/settings?"+url.Values{"pool": {pool}}.Encode(), change, &users)
+	return users, err
+}
+
+// changePatience is how long a change of a pool with many users may take.
+const changePatience = time.Hour
 
 // RecoveryCodes gives a user new codes that stand in for his second factor.
 func (s *Server) RecoveryCodes(ctx context.Context, pool, user string) ([]string, error) {

@@ -55,6 +55,24 @@ func TestPoolCommands(t *testing.T) {
 		t.Errorf("recovery codes without a token: %v %v", res, err)
 	}
 
+	if _, err := sdk.TagResource(ctx, &idp.TagResourceInput{ResourceArn: created.UserPool.Arn, Tags: map[string]string{"usher:unfrozen": "true"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"set", pool, "--case-sensitive=false", "--aliases", "email"}, "changed, and with it what is stored of 1 users\n"},
+		{[]string{"attribute", pool, "email", "--required"}, "changed, and with it what is stored of 0 users\n"},
+	} {
+		if out := usher(t, p, append([]string{"pool"}, c.args...)...); out != c.want {
+			t.Errorf("pool %v: %s", c.args, out)
+		}
+	}
+	if changed, err := sdk.DescribeUserPool(ctx, &idp.DescribeUserPoolInput{UserPoolId: &pool}); err != nil || *changed.UserPool.UsernameConfiguration.CaseSensitive || len(changed.UserPool.AliasAttributes) != 1 {
+		t.Errorf("%+v %v", changed, err)
+	}
+
 	file := filepath.Join(t.TempDir(), "users.csv")
 	if out := usher(t, p, "pool", "export", pool, "--out", file); !strings.Contains(out, "1 users, 1 of them with the hash of a password; 0 left out\n") {
 		t.Errorf("pool export: %s", out)

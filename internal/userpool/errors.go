@@ -1,6 +1,9 @@
 package userpool
 
 import (
+	"fmt"
+	"strings"
+
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
 )
@@ -147,6 +150,20 @@ func errImportState(status string) *awsapi.Error {
 	return cognitoidp.ErrPreconditionNotMet.Msg("The import job is in the state %s.", status)
 }
 
+func errAliasAttribute(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s cannot be an alias: want %s, %s or %s.", name, attrEmail, attrPhone, attrPreferredUsername)
+}
+
+// errChangeRefused says why settings cannot be changed, and which users or clients stand in the way.
+func errChangeRefused(why string, who []string) *awsapi.Error {
+	const most = 20
+	list := strings.Join(who[:min(len(who), most)], ", ")
+	if len(who) > most {
+		list += fmt.Sprintf(" and %d more", len(who)-most)
+	}
+	return cognitoidp.ErrInvalidParameter.Msg("The change is refused: %s: %s", why, list)
+}
+
 func errTagNotTrue(key string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("The tag %s takes true.", key)
 }
@@ -177,6 +194,8 @@ var (
 	errPasswordSymbol   = errPassword("Password must have symbol characters")
 	errPasswordStorage  = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
 	errTooManyHashes    = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
+	errFrozen           = cognitoidp.ErrInvalidParameter.Msg("The user pool does not have the tag %s with the value true.", tagUnfrozen)
+	errPoolChanged      = cognitoidp.ErrTooManyRequests.Msg("The settings of the user pool have changed meanwhile: try again.") // clients do
 	errNoRecoveryCodes  = cognitoidp.ErrInvalidParameter.Msg("The user pool does not take recovery codes: they need the tag %s, and MFA.", tagRecoveryCodes)
 	errNothingToRecover = cognitoidp.ErrInvalidParameter.Msg("The user has no second factor that recovery codes could stand in for.")
 	errSignInNotFresh   = cognitoidp.ErrNotAuthorized.Msg("The sign-in is more than 15 minutes ago: sign in again.")

@@ -30,6 +30,7 @@ type pool struct {
 	// Settings is the pool as DescribeUserPool answers it, without id, dates, ARN and number of users.
 	Settings cognitoidp.UserPoolType
 
+	epoch  int64 // of the names and attributes of users; see unchanged
 	mfa    mfaSettings
 	schema map[string]*cognitoidp.SchemaAttributeType
 
@@ -43,15 +44,17 @@ type poolRow struct {
 	Created, Modified, Rev int64
 	Doc                    db.JSON[cognitoidp.UserPoolType]
 	MFA                    db.JSON[mfaSettings]
+	Epoch                  int64
 }
 
-const poolColumns = `id, account_id, name, created, modified, rev, doc, mfa`
+const poolColumns = `id, account_id, name, created, modified, rev, doc, mfa,
+	COALESCE((SELECT e.epoch FROM user_pool_epochs e WHERE e.pool_id = user_pools.id), 0)`
 
 func (r *poolRow) pool() *pool {
 	p := &pool{
 		ID: r.ID, AccountID: r.AccountID,
 		Created: timeOf(r.Created), Modified: timeOf(r.Modified), Rev: r.Rev,
-		Settings: r.Doc.V, mfa: r.MFA.V,
+		Settings: r.Doc.V, mfa: r.MFA.V, epoch: r.Epoch,
 	}
 	p.Settings.Name = &r.Name
 	p.schema = make(map[string]*cognitoidp.SchemaAttributeType, len(p.Settings.SchemaAttributes))

@@ -199,7 +199,7 @@ func (s *Service) updatePoolMFA(ctx context.Context, id string, change func(p *p
 	})
 }
 
-// AddCustomAttributes adds attributes to the schema of a pool. They can never be changed or removed.
+// AddCustomAttributes adds attributes to the schema of a pool. They cannot be changed or removed, but by ChangeFrozen.
 func (s *Service) AddCustomAttributes(ctx context.Context, in *cognitoidp.AddCustomAttributesRequest) (*cognitoidp.AddCustomAttributesResponse, error) {
 	if _, err := s.ownIdlePool(ctx, *in.UserPoolId); err != nil {
 		return nil, err

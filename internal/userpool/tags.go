@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"strings"
@@ -70,7 +71,7 @@ func checkTags(tags map[string]string) error {
 			return errTagPrefix
 		}
 	}
-	if err := checkRecoveryCodesTag(tags); err != nil {
+	if err := cmp.Or(checkRecoveryCodesTag(tags), checkUnfrozenTag(tags)); err != nil {
 		return err
 	}
 	return checkPasswordStorage(tags)

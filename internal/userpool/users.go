@@ -103,12 +103,13 @@ func (s *Service) insertUser(ctx context.Context, tx *db.Tx, p *pool, u *user, e
 	res, err := tx.ExecContext(ctx, `INSERT INTO users (pool_id, username_key, username, sub, status, enabled, created, modified, rev,
 			tokens_after, failures, failed_at, salt, verifier, password_set, doc,
 			email, phone_number, preferred_username, name, given_name, family_name)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
+		WHERE NOT EXISTS (SELECT 1 FROM user_pool_epochs WHERE pool_id = $1 AND epoch > $22)
 		ON CONFLICT (pool_id, username_key) DO NOTHING`,
-		append([]any{u.PoolID, u.Key, u.Username, u.Sub, u.Status, u.Enabled, u.Created, u.Modified,
-			u.TokensAfter, u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}, columns(p.searchable(u))...)...)
+		append(append([]any{u.PoolID, u.Key, u.Username, u.Sub, u.Status, u.Enabled, u.Created, u.Modified,
+			u.TokensAfter, u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}, columns(p.searchable(u))...), p.epoch)...)
 	if err := db.Changed(res, err); errors.Is(err, db.ErrConflict) {
-		return exists
+		return p.unchanged(ctx, tx, exists)
 	} else if err != nil {
 		return err
 	}
@@ -189,13 +190,17 @@ func (s *Service) saveRow(ctx context.Context, tx *db.Tx, p *pool, u *user) erro
 	set := `status = $4, enabled = $5, modified = $6, rev = rev + 1, tokens_after = $7,
 		failures = $8, failed_at = $9, salt = $10, verifier = $11, password_set = $12, doc = $13`
 	args := []any{u.PoolID, u.Key, u.Rev, u.Status, u.Enabled, u.Modified, u.TokensAfter,
-		u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}
+		u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc, p.epoch}
 	values := p.searchable(u)
 	if values != u.searched {
-		set += `, email = $14, phone_number = $15, preferred_username = $16, name = $17, given_name = $18, family_name = $19`
+		set += `, email = $15, phone_number = $16, preferred_username = $17, name = $18, given_name = $19, family_name = $20`
 		args = append(args, columns(values)...)
 	}
-	if err := db.Changed(tx.ExecContext(ctx, `UPDATE users SET `+set+` WHERE pool_id = $1 AND username_key = $2 AND rev = $3`, args...)); err != nil {
+	err := db.Changed(tx.ExecContext(ctx, `UPDATE users SET `+set+` WHERE pool_id = $1 AND username_key = $2 AND rev = $3
+		AND NOT EXISTS (SELECT 1 FROM user_pool_epochs WHERE pool_id = $1 AND epoch > $14)`, args...))
+	if errors.Is(err, db.ErrConflict) {
+		return p.unchanged(ctx, tx, err)
+	} else if err != nil {
 		return err
 	}
 	u.searched = values
