@@ -39,10 +39,14 @@ func explain(in *invocation, _ *flag.FlagSet) func([]string) error {
 			return err
 		}
 		if len(list) == 0 {
-			return fmt.Errorf("no policy has denied a request %s lately; the id is in the error that the client got, and the server that answered must still run, on this database", args[0])
+			return fmt.Errorf("no request %s has failed lately; the id is in the error that the client got, and the server that answered must still run, on this database", args[0])
 		}
 		for _, d := range list {
-			fmt.Fprintf(in.out, "%s  %s\n%s on %s\n", d.At.Local().Format("2006-01-02 15:04:05"), d.Caller, d.Action, d.Resource)
+			what := d.Action
+			if d.Resource != "" {
+				what += " on " + d.Resource
+			}
+			fmt.Fprintf(in.out, "%s  %s\n%s\n", d.At.Local().Format("2006-01-02 15:04:05"), d.Caller, what)
 			if d.Note != "" {
 				fmt.Fprintf(in.out, "  %s\n", d.Note)
 			}
@@ -52,6 +56,36 @@ func explain(in *invocation, _ *flag.FlagSet) func([]string) error {
 		}
 		return nil
 	}
+}
+
+func identityShow(in *invocation, _ *flag.FlagSet) func([]string) error {
+	return func(args []string) error {
+		i, err := in.control().Identity(in.ctx, args[0])
+		return printIdentity(in, i, err)
+	}
+}
+
+func identityOf(in *invocation, _ *flag.FlagSet) func([]string) error {
+	return func(args []string) error {
+		i, err := in.control().IdentityOf(in.ctx, args[0], args[1], args[2])
+		return printIdentity(in, i, err)
+	}
+}
+
+func printIdentity(in *invocation, i server.Identity, err error) error {
+	if err != nil {
+		return err
+	}
+	const form = "2006-01-02 15:04:05"
+	fmt.Fprintf(in.out, "%s %s\n  identity pool  %s\n  created        %s\n  modified       %s\n", i.ID, i.State, i.PoolID, i.Created.Local().Format(form), i.Modified.Local().Format(form))
+	for _, l := range i.Logins {
+		name := ""
+		if n := i.Usernames[l.Subject]; n != "" {
+			name = " (" + n + ")"
+		}
+		fmt.Fprintf(in.out, "  login          %s%s of %s\n", l.Subject, name, l.Provider)
+	}
+	return nil
 }
 
 func revoke(in *invocation, _ *flag.FlagSet) func([]string) error {

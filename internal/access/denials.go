@@ -9,12 +9,15 @@ import (
 	"usher/internal/policy"
 )
 
-// Denials keeps the last denials of this process, each with the policies and condition keys that decided it, so that they
-// can be explained afterwards. Make it with NewDenials.
+// Denials keeps the last denials of this process, each with the policies and condition keys that decided it, and the last
+// requests that failed for whatever reason, so that they can be explained afterwards. Make it with NewDenials.
 type Denials struct {
 	mu   sync.Mutex
 	ring []denial
 	next int
+
+	failures    []awsapi.Failure
+	nextFailure int
 }
 
 type denial struct {
@@ -26,13 +29,36 @@ type denial struct {
 }
 
 const (
-	keptDenials = 2048
+	keptDenials  = 2048
+	keptFailures = 2048
 	// perRequest bounds what one request may put in: a batch of a thousand objects must not push out everybody else's.
 	perRequest = 8
 )
 
 // NewDenials returns an empty collection.
-func NewDenials() *Denials { return &Denials{ring: make([]denial, keptDenials)} }
+func NewDenials() *Denials {
+	return &Denials{ring: make([]denial, keptDenials), failures: make([]awsapi.Failure, keptFailures)}
+}
+
+// AddFailure keeps a request that was answered with an error.
+func (ds *Denials) AddFailure(f awsapi.Failure) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.failures[ds.nextFailure] = f
+	ds.nextFailure = (ds.nextFailure + 1) % len(ds.failures)
+}
+
+// failure returns the request with an id, if it failed.
+func (ds *Denials) failure(requestID string) (awsapi.Failure, bool) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	for i := range ds.failures {
+		if ds.failures[i].RequestID == requestID && requestID != "" {
+			return ds.failures[i], true
+		}
+	}
+	return awsapi.Failure{}, false
+}
 
 // Add keeps a denial of the request that ctx belongs to. note says what the policies cannot say, such as that a role does
 // not exist. The condition keys of r belong to the collection from now on. Denials without a request id are not kept.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"usher/internal/awsapi"
@@ -145,7 +146,39 @@ type requestKey struct{}
 // WithRequest returns a context that knows what a request tells about itself, for the trust policies of operations that
 // take no signature.
 func WithRequest(ctx context.Context, r *http.Request) context.Context {
-	return context.WithValue(ctx, requestKey{}, factsOf(r, "", ""))
+	facts := factsOf(r, "", "")
+	facts.client = client(r, facts.sourceIP)
+	return context.WithValue(ctx, requestKey{}, facts)
+}
+
+// Client returns the address of the client, for limits on what one may do: that of the connection, or, if that is a proxy on
+// this machine, the one that the proxy has written last into X-Forwarded-For. It is the zero Addr for a client on this machine.
+func Client(ctx context.Context) netip.Addr {
+	facts, _ := ctx.Value(requestKey{}).(requestFacts)
+	return facts.client
+}
+
+func client(r *http.Request, peer string) netip.Addr {
+	address, err := netip.ParseAddr(peer)
+	if err == nil && address.IsLoopback() {
+		forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
+		address, err = netip.ParseAddr(strings.TrimSpace(forwarded[strings.LastIndexByte(forwarded, ',')+1:]))
+	}
+	if err != nil || address.IsLoopback() {
+		return netip.Addr{}
+	}
+	return address.Unmap().WithZone("")
+}
+
+// FromService returns a context in which the request comes from this server itself, as far as the network is concerned: what
+// one of its services asks of another on behalf of a client.
+func FromService(ctx context.Context) context.Context {
+	facts, ok := ctx.Value(requestKey{}).(requestFacts)
+	if !ok {
+		return ctx
+	}
+	facts.sourceIP = "127.0.0.1"
+	return context.WithValue(ctx, requestKey{}, facts)
 }
 
 // SetRequestKeys sets the global condition keys that describe the request of WithRequest, and the time.
@@ -170,6 +203,7 @@ type requestFacts struct {
 	tls             bool
 	userAgent       string
 	referer         string
+	client          netip.Addr // see Client
 }
 
 func factsOf(r *http.Request, service, region string) requestFacts {

@@ -1,10 +1,15 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"embed"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"usher/internal/awsapi"
 	"usher/internal/db"
 )
 
@@ -13,13 +18,13 @@ import (
 //go:embed schema/*.sql
 var Schema embed.FS
 
-// Told says why one action of a request was denied.
+// Told says why one action of a request was denied, or, without a resource, what the request itself was answered and why.
 type Told struct {
 	At                       time.Time
 	Caller, Action, Resource string
-	// Note is what the policies cannot say, such as that a role does not exist.
+	// Note is what the policies cannot say, such as that a role does not exist; of a request, the error.
 	Note string
-	// Text is what became of every statement that the request came near to, in lines.
+	// Text is what became of every statement that the request came near to, in lines; of a request, all that is known.
 	Text string
 }
 
@@ -129,11 +134,31 @@ func (q *Questions) answer(ctx context.Context) error {
 	})
 }
 
-// tell is Explain in words.
+// tell is Explain in words. The request itself comes first, where there is more to say than that policies denied it.
 func (ds *Denials) tell(requestID string) []Told {
 	var list []Told
-	for _, d := range ds.Explain(requestID) {
+	denied := ds.Explain(requestID)
+	if f, ok := ds.failure(requestID); ok && (len(denied) == 0 || f.Cause != "" || len(f.Details) > 0) {
+		list = append(list, tellFailure(&f))
+	}
+	for _, d := range denied {
 		list = append(list, Told{d.At, d.Request.Principal.Display(), d.Request.Action, d.Request.Resource, d.Note, d.Explanation.String()})
 	}
 	return list
+}
+
+func tellFailure(f *awsapi.Failure) Told {
+	t := Told{At: f.At, Caller: cmp.Or(f.Caller, "anonymous"), Action: f.Operation, Note: f.Code + ": " + f.Message}
+	if f.Service != "" {
+		t.Action = f.Service + ":" + f.Operation
+	}
+	var text strings.Builder
+	if f.Cause != "" {
+		fmt.Fprintf(&text, "because: %s\n", f.Cause)
+	}
+	for _, line := range slices.Concat(f.Details, f.Facts) {
+		fmt.Fprintln(&text, line)
+	}
+	t.Text = text.String()
+	return t
 }

@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -14,8 +15,9 @@ type record struct {
 	status int
 	err    *Error
 
-	mu    sync.Mutex
-	attrs []slog.Attr
+	mu      sync.Mutex
+	attrs   []slog.Attr
+	details []string
 }
 
 type (
@@ -33,6 +35,56 @@ func Annotate(ctx context.Context, key string, value any) {
 	}
 }
 
+// Detail says more about why the request that ctx belongs to fails, in a line for the operator who asks; it is not logged, and
+// may hold what tokens say of a user. Never give it a secret.
+func Detail(ctx context.Context, format string, args ...any) {
+	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
+		rec.mu.Lock()
+		if len(rec.details) < detailsMost {
+			rec.details = append(rec.details, clip(fmt.Sprintf(format, args...)))
+		}
+		rec.mu.Unlock()
+	}
+}
+
+const detailsMost = 100 // lines about one request
+
+// Failure is a request that was answered with an error, and what the client was not told.
+type Failure struct {
+	RequestID                  string
+	At                         time.Time
+	Service, Operation, Caller string // empty where the request did not come so far
+	Status                     int
+	Code, Message              string
+	Cause                      string
+	Facts                      []string // of Annotate, name=value
+	Details                    []string // of Detail
+}
+
+func (c *call) failure() Failure {
+	e := c.record.err
+	f := Failure{RequestID: c.id, At: c.record.start, Status: c.record.status, Code: e.Code, Message: clip(e.Message)}
+	if c.service != nil {
+		f.Service = c.service.Name
+	}
+	if c.op != nil {
+		f.Operation = c.op.Name
+	}
+	if caller, ok := CallerFrom(c.ctx); ok {
+		f.Caller = caller.ARN
+	}
+	if e.Err != nil {
+		f.Cause = clip(e.Err.Error())
+	}
+	c.record.mu.Lock()
+	defer c.record.mu.Unlock()
+	for _, a := range c.record.attrs {
+		f.Facts = append(f.Facts, clip(a.String()))
+	}
+	f.Details = c.record.details
+	return f
+}
+
 // RequestID returns the id under which the request is answered and logged.
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
@@ -46,6 +98,9 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // log writes the record. Internal errors are logged whole, at level error.
 func (c *call) log() {
+	if c.Failed != nil && c.record.err != nil {
+		c.Failed(c.failure())
+	}
 	level := slog.LevelInfo
 	if c.record.status >= http.StatusInternalServerError {
 		level = slog.LevelError

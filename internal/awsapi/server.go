@@ -24,8 +24,9 @@ type Server struct {
 	Services      []*Service
 	Authenticator Authenticator
 	Authorizer    Authorizer
-	MaxBody       int64        // bytes; 0 is DefaultMaxBody
-	Log           *slog.Logger // one record per request; nil logs nothing
+	MaxBody       int64         // bytes; 0 is DefaultMaxBody
+	Log           *slog.Logger  // one record per request; nil logs nothing
+	Failed        func(Failure) // is told of each request that was answered with an error; nil: nobody is
 
 	once  sync.Once
 	table []*serviceTable

@@ -348,7 +348,12 @@ func TestLogRecord(t *testing.T) {
 		log.Reset()
 		return rec
 	}
+	var failed *awsapi.Failure
+	s.Failed = func(f awsapi.Failure) { failed = &f }
 	send(s, "POST", "/", jsonType, idp+"ListUserPools", "alice", `{"MaxResults":1}`)
+	if failed != nil {
+		t.Errorf("%+v did not fail", failed)
+	}
 	rec := record()
 	for k, want := range map[string]any{
 		"level": "INFO", "msg": "request", "service": "cognito-idp", "operation": "ListUserPools",
@@ -372,6 +377,9 @@ func TestLogRecord(t *testing.T) {
 		cause, _ := rec["cause"].(string)
 		if rec["level"] != want[0] || rec["error"] != want[1] || !strings.HasPrefix(cause, want[2]) {
 			t.Errorf("%s: %v", client, rec)
+		}
+		if failed.RequestID != rec["request_id"] || failed.Operation != "InitiateAuth" || failed.Code != want[1] || !strings.HasPrefix(failed.Cause, want[2]) {
+			t.Errorf("%s: failed %+v", client, failed)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"usher/internal/access"
 	api "usher/internal/api/cognitoidentity"
 	"usher/internal/awsapi"
 	"usher/internal/sts"
@@ -121,10 +122,12 @@ func (s *Service) GetCredentialsForIdentity(ctx context.Context, in *api.GetCred
 	}
 	role, err := s.role(ctx, p, logins, in.CustomRoleArn)
 	if err != nil {
+		s.explainRole(ctx, p, logins, in.CustomRoleArn)
 		return nil, err
 	}
 	tags, err := s.sessionTags(p, logins)
 	if err != nil {
+		s.explainTags(ctx, p, logins)
 		return nil, err
 	}
 	w := sts.WebIdentity{
@@ -149,8 +152,12 @@ func (s *Service) GetCredentialsForIdentity(ctx context.Context, in *api.GetCred
 		}
 		issuer = &upstream{elsewhere, text}
 	}
-	c, err := issuer.AssumeWebIdentity(ctx, w)
+	// The trust policy sees who asks STS: this service, not the client.
+	c, err := issuer.AssumeWebIdentity(access.FromService(ctx), w)
 	var refused *awsapi.Error
+	if err != nil {
+		s.explainTags(ctx, p, logins)
+	}
 	if errors.Is(err, api.ErrExternalService) {
 		return nil, err
 	} else if errors.As(err, &refused) && !refused.Fault && refused.Status < 500 {

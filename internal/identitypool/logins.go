@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -67,6 +68,7 @@ func (s *Service) verify(ctx context.Context, p *pool, logins map[string]string,
 		l, err := s.verifyOne(ctx, p, key, logins[key], developers)
 		if err != nil {
 			awsapi.Annotate(ctx, "login_refused", key)
+			awsapi.Detail(ctx, "the login with the key %q was refused", key)
 			return nil, err
 		}
 		if slices.ContainsFunc(verified, func(o login) bool { return o.provider == l.provider }) {
@@ -89,7 +91,7 @@ func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string, deve
 	case from == nil && p.Settings.DeveloperProviderName != nil && *p.Settings.DeveloperProviderName == key:
 		return login{}, errNotPublic
 	case from == nil:
-		return login{}, errNotSupported
+		return login{}, errNotSupported.With(fmt.Errorf("the pool has no provider %.200q", key))
 	}
 	switch from.kind {
 	case userPoolKind:
@@ -126,7 +128,7 @@ func (s *Service) verifyUserPool(ctx context.Context, from *provider, text strin
 	}
 	claims, err := s.verified.Verify(text, s.Now(), func(u *token.Unverified) (token.PublicKey, error) {
 		if !ours(u.Issuer()) {
-			return token.PublicKey{}, errIssuer
+			return token.PublicKey{}, errIssuer.With(fmt.Errorf("the issuer of the token is %.200q", u.Issuer()))
 		}
 		return keyNamed(keys, u.KeyID())
 	})
@@ -155,7 +157,7 @@ func (s *Service) verifyUserPool(ctx context.Context, from *provider, text strin
 	}
 	i := slices.IndexFunc(from.clients, func(c api.CognitoIdentityProvider) bool { return *c.ClientId == audience })
 	if i < 0 {
-		return login{}, errNotSupported
+		return login{}, errNotSupported.With(fmt.Errorf("the token is for the client %.200q, which the pool does not take", audience))
 	}
 	c := from.clients[i]
 	origin, _ := claims.String("origin_jti")

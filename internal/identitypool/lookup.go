@@ -2,6 +2,7 @@ package identitypool
 
 import (
 	"context"
+	"time"
 
 	api "usher/internal/api/cognitoidentity"
 )
@@ -12,6 +13,9 @@ type Identity struct {
 	Enabled    bool   // false: merged into another
 	MergedInto string // the other
 	Guest      bool
+	State      string // in words
+	Created    time.Time
+	Modified   time.Time
 	Logins     []Linked
 }
 
@@ -25,7 +29,11 @@ func (s *Service) Lookup(ctx context.Context, id string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Identity{ID: k.ID, PoolID: k.PoolID, Enabled: k.Enabled, MergedInto: k.MergedInto, Guest: k.guest()}
+	i := &Identity{ID: k.ID, PoolID: k.PoolID, Enabled: k.Enabled, MergedInto: k.MergedInto, Guest: k.guest(),
+		State: k.state(), Created: timeOf(k.Created), Modified: timeOf(k.Modified)}
+	if i.Enabled && !i.Guest && len(k.logins) == 0 {
+		i.State += ", without logins: nobody can use it any more"
+	}
 	for _, l := range k.logins {
 		i.Logins = append(i.Logins, Linked{s.spell(p, l.Provider), l.Subject})
 	}

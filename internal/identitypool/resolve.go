@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
+	"usher/internal/access"
 	api "usher/internal/api/cognitoidentity"
 	"usher/internal/db"
 	"usher/internal/ids"
@@ -86,6 +88,14 @@ func (s *Service) identity(ctx context.Context, q db.Querier, id string) (*known
 // identity), GetOpenIdToken, GetCredentialsForIdentity and GetOpenIdTokenForDeveloperIdentity. It links, upgrades and
 // merges in one transaction; where nothing is to change it writes nothing.
 func (s *Service) resolve(ctx context.Context, p *pool, asked *known, logins []login) (string, error) {
+	id, err := s.resolveOnce(ctx, p, asked, logins)
+	if err != nil {
+		s.explainLogins(ctx, p, asked, logins)
+	}
+	return id, err
+}
+
+func (s *Service) resolveOnce(ctx context.Context, p *pool, asked *known, logins []login) (string, error) {
 	if len(logins) == 0 {
 		return s.resolveGuest(ctx, p, asked)
 	}
@@ -172,6 +182,9 @@ func (s *Service) resolveGuest(ctx context.Context, p *pool, asked *known) (stri
 		return "", errNoGuests
 	}
 	if asked == nil {
+		if client := access.Client(ctx); !s.guests.take(client, s.Now()) {
+			return "", errRate.With(fmt.Errorf("%s makes more than %d guests in a minute", client, s.GuestsPerMinute))
+		}
 		id := ids.Identity(s.Region, s.Now())
 		return id, s.DB.Tx(ctx, func(tx *db.Tx) error { return s.insert(ctx, tx, p, id, false) })
 	}

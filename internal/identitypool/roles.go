@@ -104,7 +104,7 @@ func (s *Service) GetIdentityPoolRoles(ctx context.Context, in *api.GetIdentityP
 	return &api.GetIdentityPoolRolesResponse{IdentityPoolId: in.IdentityPoolId, Roles: p.Roles, RoleMappings: p.RoleMappings}, nil
 }
 
-func errForbiddenRole(role string) error {
+func errForbiddenRole(role string) *awsapi.Error {
 	return errNotAuthorized("Access to Role '%s' is forbidden.", role)
 }
 
@@ -133,7 +133,7 @@ func (s *Service) role(ctx context.Context, p *pool, logins []login, custom *str
 				role = tokenRole(&l, custom)
 			}
 			if role == "" && custom != nil {
-				return "", errForbiddenRole(*custom)
+				return "", errForbiddenRole(*custom).With(errors.New("the login does not list this CustomRoleArn among its roles"))
 			}
 		} else {
 			reason = fmt.Errorf("none of the %d rules matches", len(m.RulesConfiguration.Rules))
@@ -156,7 +156,7 @@ func (s *Service) role(ctx context.Context, p *pool, logins []login, custom *str
 	case denied != nil:
 		return "", denied
 	case custom != nil && *custom != role:
-		return "", errForbiddenRole(*custom)
+		return "", errForbiddenRole(*custom).With(errors.New("no mapping, rule or token offers this CustomRoleArn"))
 	case role == "":
 		return "", errRoles.With(fmt.Errorf("the pool has no role for %s identities", state))
 	default:

@@ -16,6 +16,7 @@ import (
 	"embed"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -53,8 +54,10 @@ type Config struct {
 	PublicURL  string        // without a trailing slash
 	AliasURLs  []string      // other public URLs, such as former ones: login keys and developers' tokens that name them are accepted
 	AWSIssuer  bool          // tokens say that AWS issued them, and such are accepted
-	Now        func() time.Time
-	Log        *slog.Logger
+	// GuestsPerMinute is how many guests one client address may make in a minute; 0: any number.
+	GuestsPerMinute int
+	Now             func() time.Time
+	Log             *slog.Logger
 }
 
 // CredentialIssuer gives temporary credentials of a role whose trust policy agrees; *sts.Service.
@@ -90,6 +93,7 @@ type Service struct {
 	foreign  *token.VerifiedCache
 	keyBox   *seal.Box
 	keys     *db.Cache[struct{}, *signingKeys]
+	guests   guestLimit
 }
 
 var _ api.Service = (*Service)(nil)
@@ -103,6 +107,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),
 		keyBox:   c.Seal.Box("identity-keys"),
+		guests:   guestLimit{perMinute: c.GuestsPerMinute, clients: map[netip.Prefix]guestBucket{}},
 		keys:     db.NewCache[struct{}, *signingKeys](c.DB, "identity keys", 1),
 	}
 	if s.Remote == nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -57,6 +58,7 @@ type world struct {
 	offset  atomic.Int64 // of the clock
 	server  *httptest.Server
 	log     *records
+	failed  atomic.Pointer[awsapi.Failure] // the last
 	// elsewhere are the servers of other identity providers.
 	elsewhere *elsewhere
 
@@ -100,14 +102,17 @@ func newWorld(t testing.TB, url string) *world {
 		Endpoints: Endpoints{Google: w.elsewhere.URL + "/google", Apple: w.elsewhere.URL + "/apple", Facebook: w.elsewhere.URL + "/facebook", Amazon: w.elsewhere.URL + "/amazon"},
 		PublicURL: publicURL, Now: w.now, Log: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	w.server = httptest.NewServer(&awsapi.Server{
-		Authenticator: gate, Authorizer: gate, Log: slog.New(w.log),
+	apis := &awsapi.Server{
+		Authenticator: gate, Authorizer: gate, Log: slog.New(w.log), Failed: func(f awsapi.Failure) { w.failed.Store(&f) },
 		Services: []*awsapi.Service{
 			w.s.API(),
 			{Name: "iam", Protocol: iamapi.Protocol, Operations: iamapi.Operations(w.iam), Targets: w.iam.Targets},
 			{Name: "sts", Protocol: stsapi.Protocol, Operations: stsapi.Operations(issuer), Targets: issuer.Targets},
 		},
-	})
+	}
+	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		apis.ServeHTTP(rw, r.WithContext(access.WithRequest(r.Context(), r)))
+	}))
 	t.Cleanup(w.server.Close)
 	admin := w.config(key.AccessKeyID, key.SecretAccessKey, "")
 	w.admin, w.iamAdmin = sdk.NewFromConfig(admin), sdkiam.NewFromConfig(admin)

@@ -28,6 +28,7 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 		list, err := s.Explain(r.Context(), r.FormValue("request"))
 		answer(w, list, err)
 	})
+	s.identityRoutes(mux)
 	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, s.Revoke(r.Context(), r.FormValue("kind"), r.FormValue("what")))
 	})

@@ -97,6 +97,9 @@ type Config struct {
 	// ProviderURLs are where public web identity providers are found, if not at their own addresses: google=URL, apple=URL,
 	// facebook=URL, amazon=URL, comma separated. Plain http:// only on this machine.
 	ProviderURLs string
+	// GuestsPerMinute is how many guests one client address may make in identity pools in a minute; 0 is any number. Default 1500.
+	// A client on this machine may make any number; behind a proxy on this machine X-Forwarded-For tells the client.
+	GuestsPerMinute string
 	// KeyDays is after how many days the signing keys of user pools and identity pools are rotated. Empty or 0: only by `usher rotate-keys`.
 	KeyDays string
 	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
@@ -104,10 +107,11 @@ type Config struct {
 	// ConfigFile is the configuration file.
 	ConfigFile string
 
-	keyLife   time.Duration     // KeyDays
-	upstreams map[string]string // UpstreamSTS
-	providers map[string]string // ProviderURLs
-	ignored   []string          // variables USHER_… that are no setting
+	keyLife         time.Duration // KeyDays
+	guestsPerMinute int
+	upstreams       map[string]string // UpstreamSTS
+	providers       map[string]string // ProviderURLs
+	ignored         []string          // variables USHER_… that are no setting
 }
 
 // setting is one line of the manual.
@@ -146,6 +150,7 @@ func (c *Config) settings() []setting {
 		{"sign-out-ends-sessions", "USHER_SIGN_OUT_ENDS_SESSIONS", "temporary credentials that identity pools gave a user of a user pool end when he is signed out, disabled or deleted", nil, &c.SignOutEndsSessions},
 		{"upstream-sts", "USHER_UPSTREAM_STS", "identity pools whose credentials another STS gives, which knows PUBLIC-URL/identity as an OIDC provider: POOL=URL, comma separated", &c.UpstreamSTS, nil},
 		{"provider-urls", "USHER_PROVIDER_URLS", "where public web identity providers are found, if elsewhere: google=URL, apple=URL, facebook=URL, amazon=URL, comma separated", &c.ProviderURLs, nil},
+		{"guests-per-minute", "USHER_GUESTS_PER_MINUTE", "how many guests one client address may make in identity pools in a minute; 0 is any number (default 1500)", &c.GuestsPerMinute, nil},
 		{"key-days", "USHER_KEY_DAYS", "rotate the signing keys of user pools and identity pools after so many days (default: only by usher rotate-keys)", &c.KeyDays, nil},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},

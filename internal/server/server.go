@@ -195,7 +195,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), OIDC: s.oidcProvider, SAML: s.sts, Region: cfg.Region,
 		PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs), AWSIssuer: cfg.CompatIssuer == "aws", Upstreams: cfg.upstreams, Endpoints: cfg.identityEndpoints(), KeyLife: cfg.keyLife,
-		Now: now, Log: s.log,
+		GuestsPerMinute: cfg.guestsPerMinute, Now: now, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 
 	s.aws = &awsapi.Server{
-		Authenticator: s.gate, Authorizer: s.gate, Log: s.log,
+		Authenticator: s.gate, Authorizer: s.gate, Log: s.log, Failed: s.denials.AddFailure,
 		Services: []*awsapi.Service{
 			{Name: "iam", Protocol: iamapi.Protocol, Operations: iamapi.Operations(s.iam), Targets: s.iam.Targets},
 			{Name: "sts", Protocol: stsapi.Protocol, Operations: stsapi.Operations(s.sts), Targets: s.sts.Targets},
