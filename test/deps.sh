@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need on Debian: a PostgreSQL server, the AWS CLI, a C compiler for the race detector, curl,
+# Installs what the tests need on Debian: a PostgreSQL server, the AWS CLI, a C compiler for the race detector, Chromium, curl,
 # jq and openssl. Go and Node.js are expected to be there. Says what it installs; silent when nothing is missing.
 set -euo pipefail
 missing=()
@@ -9,6 +9,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v curl >/dev/null || missing+=(curl)
 command -v jq >/dev/null || missing+=(jq)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v chromium >/dev/null || missing+=(chromium)
 for tool in go node npm; do
   command -v "$tool" >/dev/null || { echo "make test: $tool is needed and is not installed by this script" >&2; exit 1; }
 done

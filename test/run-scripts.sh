@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every script in test/script against the built binaries, with the real AWS CLI and the npm clients.
+# Runs every script in test/script against the built binaries, with the real AWS CLI, the npm clients and Chromium.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 (cd test/npm && { [ -d node_modules ] && [ node_modules -nt package-lock.json ] || { echo "make test: installing the npm clients"; npm ci --no-audit --no-fund --silent && touch node_modules; }; }) || exit 1

@@ -83,6 +83,7 @@ type signIn struct {
 	device    *device // as read for this step
 
 	deviceProven bool // this step has proven the device
+	mfaProven    bool // the first factor stands for the second, too
 
 	migrationAsked bool // UserMigration was, in this step
 }

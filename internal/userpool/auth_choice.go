@@ -12,8 +12,8 @@ import (
 )
 
 // USER_AUTH is the sign-in in which the user chooses his first factor (developer guide, "Choice-based authentication"): the
-// password, sent or proven by SRP, or a code that is sent to his e-mail address or phone number. Codes of first factors are
-// kept in the session that waits for them, as those of second factors are.
+// password, sent or proven by SRP, a code that is sent to his e-mail address or phone number, or a passkey. Codes of first
+// factors are kept in the session that waits for them, as those of second factors are.
 
 // Challenges of first factors. The challenge of a code by e-mail has the name that it has as a second factor.
 const (
@@ -60,20 +60,24 @@ func (p *pool) signsInByCode(attributes map[string]string) bool {
 	return false
 }
 
-// firstChallenges is what u can begin a sign-in with. Codes are not for those who need a second factor, nor for those whose
-// password has to be changed first. Who has nothing gets the challenges of the password, which he will fail.
+// firstChallenges is what u can begin a sign-in with. Codes and passkeys are not for those whose password has to be changed
+// first, nor for those who need a second factor, unless the passkey stands for both. Who has nothing gets the challenges of
+// the password, which he will fail.
 func (p *pool) firstChallenges(u *user) (list []string) {
 	if u.hasPassword() {
 		list = passwordChallenges(u.Verifier != nil)
 	}
-	byCode := u.Status == cognitoidp.UserStatusTypeConfirmed || u.Status == cognitoidp.UserStatusTypeUnconfirmed
-	if step, err := p.mfaStep(u); err != nil || step.challenge != "" {
-		byCode = false
-	}
+	step, err := p.mfaStep(u)
+	needsMFA := err != nil || step.challenge != ""
+	confirmed := u.Status == cognitoidp.UserStatusTypeConfirmed
+	byCode := !needsMFA && (confirmed || u.Status == cognitoidp.UserStatusTypeUnconfirmed)
 	for _, f := range []string{firstEmail, firstSMS} {
 		if byCode && p.allowsFirst(f) && u.attributes()[firstAttribute(f)] != "" {
 			list = append(list, f)
 		}
+	}
+	if confirmed && p.allowsFirst(firstWebAuthn) && p.hasPasskey(u) && (!needsMFA || p.passkeyIsMFA(u)) {
+		list = append(list, firstWebAuthn)
 	}
 	if len(list) == 0 {
 		verifier, _ := p.storesPassword()
@@ -101,6 +105,9 @@ func (p *pool) inventedChallenges(name string) (list []string) {
 		if p.allowsFirst(f) && made[i+1]%8 != 0 {
 			list = append(list, f)
 		}
+	}
+	if _, ok := p.relyingParty(); ok && p.allowsFirst(firstWebAuthn) && made[3]%2 != 0 {
+		list = append(list, firstWebAuthn)
 	}
 	if len(list) == 0 {
 		list = passwordChallenges(verifier)
@@ -157,6 +164,8 @@ func (a *signIn) startChoice(ctx context.Context, sessionText *string) (*outcome
 		return a.passwordVerifier(a.params["SRP_A"])
 	case firstAttribute(preferred) != "" && slices.Contains(a.available(name), preferred):
 		return a.sendFirstCode(ctx, preferred, name, nil)
+	case preferred == firstWebAuthn && slices.Contains(a.available(name), preferred):
+		return a.askPasskey(ctx, name, nil)
 	}
 	return a.offerFirst(name)
 }
@@ -199,7 +208,7 @@ func (a *signIn) askFirst(st session) *outcome {
 
 // offers reports whether the challenge that st waits for may be answered by answering one of those it offers at once.
 func (st *session) offers(challenge string) bool {
-	return st.First && st.Challenge == firstSelect && (challenge == firstPassword || challenge == firstPasswordSRP) && slices.Contains(st.Choices, challenge)
+	return st.First && st.Challenge == firstSelect && firstAttribute(challenge) == "" && slices.Contains(st.Choices, challenge)
 }
 
 // answerFirst is the answer to a challenge of a first factor, or to the choice of one.
@@ -221,6 +230,11 @@ func (a *signIn) answerFirst(ctx context.Context, st session, challenge string) 
 		}
 	}
 	switch choice {
+	case firstWebAuthn:
+		if st.Challenge == firstSelect {
+			return a.choosePasskey(ctx, st)
+		}
+		return a.answerPasskey(ctx, st)
 	case firstPassword:
 		return a.answerPassword(ctx, st)
 	case firstPasswordSRP:

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 )
 
-// choosing lets users of a pool choose a first factor: by its first letter, P, E or S. With A
-// there are no verifiers of passwords.
+// choosing lets users of a pool choose a first factor: by its first letter, P, E, S or W. With A there are no verifiers of
+// passwords.
 func choosing(factors string) func(*cip.CreateUserPoolInput, *cip.CreateUserPoolClientInput) {
 	return func(p *cip.CreateUserPoolInput, c *cip.CreateUserPoolClientInput) {
 		policy := &types.SignInPolicyType{}
@@ -538,7 +538,9 @@ func TestSignInPolicy(t *testing.T) {
 		{"PE", "LITE", false, "FeatureUnavailableInTierException"},
 		{"PS", "", false, "InvalidParameterException"},
 		{"E", "", false, "InvalidParameterException"},
-		{"PW", "", false, "InvalidParameterException"},
+		{"W", "", false, "InvalidParameterException"},
+		{"PW", "", false, ""},
+		{"PW", "LITE", false, "FeatureUnavailableInTierException"},
 	} {
 		in := &cip.CreateUserPoolInput{PoolName: aws.String("test"), UserPoolTier: types.UserPoolTierType(c.tier)}
 		choosing(c.factors)(in, &cip.CreateUserPoolClientInput{})

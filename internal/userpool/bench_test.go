@@ -40,6 +40,21 @@ var hotPaths = []struct {
 		in := map[string]any{"AuthFlow": "USER_PASSWORD_AUTH", "ClientId": app.app, "AuthParameters": map[string]string{"USERNAME": "alice", "PASSWORD": testPassword}}
 		return func() { app.call(tb, "InitiateAuth", in, nil) }
 	}},
+	{"PasskeySignIn", 5, 0, func(tb testing.TB, app *hotApp) func() {
+		keyed := &hotApp{testApp: app.newPasskeyApp(tb), ctx: app.ctx}
+		a := keyed.passkey(tb, "eve")
+		return func() {
+			var begun, done authAnswer
+			keyed.call(tb, "InitiateAuth", map[string]any{"AuthFlow": "USER_AUTH", "ClientId": keyed.app,
+				"AuthParameters": map[string]string{"USERNAME": "eve", "PREFERRED_CHALLENGE": "WEB_AUTHN"}}, &begun)
+			answer := map[string]string{"USERNAME": "eve"}
+			app.clientSide(func() { answer["CREDENTIAL"] = a.get(tb, parseOptions(tb, begun.ChallengeParameters)) })
+			keyed.call(tb, "RespondToAuthChallenge", map[string]any{"ChallengeName": "WEB_AUTHN", "ClientId": keyed.app, "Session": begun.Session, "ChallengeResponses": answer}, &done)
+			if done.AuthenticationResult.AccessToken == "" {
+				tb.Fatal("no tokens")
+			}
+		}
+	}},
 	{"Refresh", 2, 0, func(tb testing.TB, app *hotApp) func() {
 		in := map[string]any{"AuthFlow": "REFRESH_TOKEN_AUTH", "ClientId": app.app, "AuthParameters": map[string]string{"REFRESH_TOKEN": *app.signIn(tb, "alice", testPassword).RefreshToken}}
 		return func() { app.call(tb, "InitiateAuth", in, nil) }
@@ -71,6 +86,7 @@ var hotPaths = []struct {
 
 // authAnswer is the part of an answer that the next call needs.
 type authAnswer struct {
+	Session              string
 	ChallengeParameters  map[string]string
 	AuthenticationResult struct{ AccessToken string }
 }

@@ -16,7 +16,7 @@ import (
 // codeMFA is what codes of a second factor are for. They are kept in the session that asks for them and live as long.
 var codeMFA = codeKind{purpose: "mfa", send: limit{"send-mfa", 20}}
 
-// secondFactor leads a sign-in whose password is proven on: to the second factor, to the proof that the device is one of
+// secondFactor leads a sign-in whose first factor is proven on: to the second factor, to the proof that the device is one of
 // the user's, or to tokens.
 func (a *signIn) secondFactor(ctx context.Context) (*outcome, error) {
 	if a.device == nil {
@@ -24,9 +24,12 @@ func (a *signIn) secondFactor(ctx context.Context) (*outcome, error) {
 			return nil, err
 		}
 	}
-	step, err := a.pool.mfaStep(a.user)
-	if err != nil {
-		return nil, err
+	var step mfaStep
+	if !a.mfaProven {
+		var err error
+		if step, err = a.pool.mfaStep(a.user); err != nil {
+			return nil, err
+		}
 	}
 	if a.device != nil && a.device.Remembered && step.challenge != cognitoidp.ChallengeNameTypeMfaSetup && (step.challenge == "" || a.pool.devicesReplaceMFA()) {
 		return a.askForDevice()

@@ -112,7 +112,28 @@ var (
 	errDeviceKeyExists     = cognitoidp.ErrDeviceKeyExists.Msg("Device key already exists.")
 	errForeignDeviceKey    = cognitoidp.ErrInvalidParameter.Msg("The device key is not the one that the access token was issued to.")
 	errDeviceVerifier      = cognitoidp.ErrInvalidParameter.Msg("Invalid DeviceSecretVerifierConfig.")
+	errMFAPasskeys         = cognitoidp.ErrInvalidParameter.Msg("WEB_AUTHN as first factor with required MFA needs FactorConfiguration MULTI_FACTOR_WITH_USER_VERIFICATION.")
 	errNoDeviceTracking    = cognitoidp.ErrInvalidUserPoolConfiguration.Msg("Device tracking is not enabled for the user pool.")
+)
+
+// Passkeys.
+var (
+	errPasskeysOff       = cognitoidp.ErrWebAuthnNotEnabled.Msg("Passkeys are not enabled for the user pool.")
+	errNoRelyingParty    = cognitoidp.ErrWebAuthnConfigurationMissing.Msg("The user pool has no relying party id.")
+	errPasskeyChallenge  = cognitoidp.ErrWebAuthnChallengeNotFound.Msg("The challenge of the passkey registration was not found or has expired.")
+	errPasskeyClient     = cognitoidp.ErrWebAuthnClientMismatch.Msg("The passkey registration was started by another client.")
+	errPasskeyOrigin     = cognitoidp.ErrWebAuthnOriginNotAllowed.Msg("The origin of the passkey is not allowed.")
+	errRelyingParty      = cognitoidp.ErrWebAuthnRelyingPartyMismatch.Msg("The passkey is not one of the user pool's relying party.")
+	errPasskeyType       = cognitoidp.ErrWebAuthnCredentialNotSupported.Msg("Passkeys of this type are not supported.")
+	errPasskeyUnverified = cognitoidp.ErrWebAuthnCredentialNotSupported.Msg("The user pool requires passkeys that verify the user.")
+	errPasskeyExists     = cognitoidp.ErrInvalidParameter.Msg("The passkey is registered already.")
+	errPasskeyNotFound   = cognitoidp.ErrResourceNotFound.Msg("Passkey does not exist.")
+	errPasskeyMFAOff     = cognitoidp.ErrInvalidParameter.Msg("Passkeys are no MFA in the user pool: it needs MFA and FactorConfiguration MULTI_FACTOR_WITH_USER_VERIFICATION.")
+	errPasskeyMFAAlone   = cognitoidp.ErrInvalidParameter.Msg("Passkey MFA needs another MFA factor that is enabled for the user.")
+	errCredential        = cognitoidp.ErrInvalidParameter.Msg("Credential is not a valid registration response.")
+	errCredentialAnswer  = cognitoidp.ErrInvalidParameter.Msg("CREDENTIAL is not a valid authentication response.")
+	errRelyingPartyID    = cognitoidp.ErrInvalidParameter.Msg("RelyingPartyId must be a domain, in lower case, that is not a public suffix.")
+	errPasskeyOrigins    = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes origins separated by blanks: https://host[:port], http only for localhost, or android:apk-key-hash:….", tagPasskeyOrigins)
 )
 
 func errFactorNotOffered(factor string) *awsapi.Error {

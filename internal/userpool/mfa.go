@@ -33,6 +33,7 @@ type userMFA struct {
 	TOTP      bool     `json:"totp,omitempty"`     // has a verified authenticator app
 	TOTPName  string   `json:"totpName,omitempty"` // FriendlyDeviceName of it
 	Options   bool     `json:"options,omitempty"`  // SMS was turned on by SetUserSettings, which MFAOptions reports
+	Passkey   bool     `json:"passkey,omitempty"`  // his passkeys verify him and, where the pool allows it, stand for both factors
 }
 
 func (u *user) mfa() *userMFA { return &u.Doc.V.MFA }
@@ -184,6 +185,9 @@ func (p *pool) recoveryAttribute() string {
 // checkMFA checks the settings of a pool that concern MFA against each other.
 func checkMFA(s *cognitoidp.UserPoolType, m *mfaSettings) error {
 	mode := mfaMode(s)
+	if m.WebAuthn != nil && deref(s.UserPoolTier) == cognitoidp.UserPoolTierTypeLite {
+		return errFirstFactorTier
+	}
 	if m.Email != nil {
 		if deref(s.UserPoolTier) == cognitoidp.UserPoolTierTypeLite {
 			return errEmailMFATier
@@ -205,6 +209,9 @@ func checkMFA(s *cognitoidp.UserPoolType, m *mfaSettings) error {
 		for _, f := range s.Policies.SignInPolicy.AllowedFirstAuthFactors {
 			if f == cognitoidp.AuthFactorTypeEmailOtp || f == cognitoidp.AuthFactorTypeSmsOtp {
 				return errMFAFirstFactor
+			}
+			if f == cognitoidp.AuthFactorTypeWebAuthn && !passkeysCanBeMFA(m) {
+				return errMFAPasskeys
 			}
 		}
 	}
@@ -232,6 +239,9 @@ func (s *Service) SetUserPoolMfaConfig(ctx context.Context, in *cognitoidp.SetUs
 			if err := checkSMS(&settings, nil); err != nil {
 				return nil, nil, err
 			}
+		}
+		if err := checkWebAuthn(in.WebAuthnConfiguration); err != nil {
+			return nil, nil, err
 		}
 		settings.MfaConfiguration = or(in.MfaConfiguration, cognitoidp.UserPoolMfaTypeOff)
 		any := slices.ContainsFunc(factors, func(f string) bool { return offers(&settings, &mfa, f) })
@@ -294,32 +304,45 @@ func preferences(sms *cognitoidp.SMSMfaSettingsType, totp *cognitoidp.SoftwareTo
 // SetUserMFAPreference sets which factors the signed-in user is asked for. Where the pool requires MFA he cannot turn one
 // off.
 func (s *Service) SetUserMFAPreference(ctx context.Context, in *cognitoidp.SetUserMFAPreferenceRequest) (*cognitoidp.SetUserMFAPreferenceResponse, error) {
-	if err := refusePasskeyMFA(in.WebAuthnMfaSettings); err != nil {
-		return nil, err
-	}
 	b := bearerFrom(ctx)
 	_, err := s.updateUser(ctx, b.pool, b.user.Key, func(_ *db.Tx, u *user) error {
 		if u.Sub != b.user.Sub {
 			return errUserNotFound
 		}
-		return b.pool.prefer(u, preferences(in.SMSMfaSettings, in.SoftwareTokenMfaSettings, in.EmailMfaSettings), true)
+		if err := b.pool.prefer(u, preferences(in.SMSMfaSettings, in.SoftwareTokenMfaSettings, in.EmailMfaSettings), true); err != nil {
+			return err
+		}
+		return b.pool.preferPasskey(u, in.WebAuthnMfaSettings)
 	})
 	return nil, err
 }
 
 // AdminSetUserMFAPreference sets which factors a user is asked for.
 func (s *Service) AdminSetUserMFAPreference(ctx context.Context, in *cognitoidp.AdminSetUserMFAPreferenceRequest) (*cognitoidp.AdminSetUserMFAPreferenceResponse, error) {
-	if err := refusePasskeyMFA(in.WebAuthnMfaSettings); err != nil {
-		return nil, err
-	}
 	return nil, s.changeUser(ctx, in.UserPoolId, in.Username, func(_ *db.Tx, p *pool, u *user) error {
-		return p.prefer(u, preferences(in.SMSMfaSettings, in.SoftwareTokenMfaSettings, in.EmailMfaSettings), false)
+		if err := p.prefer(u, preferences(in.SMSMfaSettings, in.SoftwareTokenMfaSettings, in.EmailMfaSettings), false); err != nil {
+			return err
+		}
+		return p.preferPasskey(u, in.WebAuthnMfaSettings)
 	})
 }
 
-func refusePasskeyMFA(in *cognitoidp.WebAuthnMfaSettingsType) error {
-	if in != nil && deref(in.Enabled) {
-		return errNotAvailable("WebAuthnMfaSettings")
+// preferPasskey edits whether the passkeys of u stand for both factors. He must have another second factor, or would be
+// locked out with his authenticator lost.
+func (p *pool) preferPasskey(u *user, in *cognitoidp.WebAuthnMfaSettingsType) error {
+	m := u.mfa()
+	if in != nil {
+		m.Passkey = deref(in.Enabled)
+	}
+	switch required := p.mfaMode() == cognitoidp.UserPoolMfaTypeOn; {
+	case !m.Passkey, len(m.Enabled) > 0, required && slices.ContainsFunc(factors, func(f string) bool { return p.usable(u, f) }):
+	case in != nil:
+		return errPasskeyMFAAlone
+	default:
+		m.Passkey = false // with the last other factor
+	}
+	if in != nil && m.Passkey && (p.mfaMode() == cognitoidp.UserPoolMfaTypeOff || !passkeysCanBeMFA(&p.mfa)) {
+		return errPasskeyMFAOff
 	}
 	return nil
 }
@@ -444,6 +467,10 @@ func (p *pool) firstFactorsOf(u *user) []string {
 			}
 		case cognitoidp.AuthFactorTypeSmsOtp:
 			if u.attributes()[attrPhone] == "" {
+				continue
+			}
+		case cognitoidp.AuthFactorTypeWebAuthn:
+			if !p.hasPasskey(u) {
 				continue
 			}
 		default:

@@ -196,6 +196,7 @@ type userDoc struct {
 	History    []oldPassword     `json:"history,omitempty"` // newest first, without the current one
 	Hash       []byte            `json:"hash,omitempty"`    // slow hash of the password, sealed like the verifier; see passwordStorage
 	MFA        userMFA           `json:"mfa,omitzero"`
+	Passkeys   map[string]int    `json:"passkeys,omitempty"` // how many, by relying party
 }
 
 // oldPassword is a password that may not be used again.

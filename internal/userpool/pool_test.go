@@ -152,7 +152,7 @@ func TestPoolSettings(t *testing.T) {
 		{"issuer", in{IssuerConfiguration: &cognitoidp.IssuerConfigurationType{Type: new("UPDATED")}}, "InvalidParameterException", "not available"},
 		{"step-up", in{AcrConfiguration: map[string]cognitoidp.AcrLevelConfigType{"1": {}}}, "InvalidParameterException", "not available"},
 		{"clients that register themselves", in{DcrConfiguration: &cognitoidp.DcrConfigurationType{}}, "InvalidParameterException", "not available"},
-		{"passkeys", in{Policies: &cognitoidp.UserPoolPolicyType{SignInPolicy: &cognitoidp.SignInPolicyType{AllowedFirstAuthFactors: []string{"PASSWORD", "WEB_AUTHN"}}}}, "InvalidParameterException", "First factor WEB_AUTHN is not available"},
+		{"passkeys with MFA", in{MfaConfiguration: new("ON"), SmsConfiguration: &cognitoidp.SmsConfigurationType{SnsCallerArn: new("arn:aws:iam::123456789012:role/sms")}, Policies: &cognitoidp.UserPoolPolicyType{SignInPolicy: &cognitoidp.SignInPolicyType{AllowedFirstAuthFactors: []string{"PASSWORD", "WEB_AUTHN"}}}}, "InvalidParameterException", "needs FactorConfiguration MULTI_FACTOR_WITH_USER_VERIFICATION"},
 		{"two validities", in{Policies: days(3), AdminCreateUserConfig: &cognitoidp.AdminCreateUserConfigType{UnusedAccountValidityDays: new(int32(4))}}, "InvalidParameterException", "Please use TemporaryPasswordValidityDays"},
 		{"history on LITE", in{UserPoolTier: new("LITE"), Policies: &cognitoidp.UserPoolPolicyType{PasswordPolicy: &cognitoidp.PasswordPolicyType{PasswordHistorySize: new(int32(2))}}}, "FeatureUnavailableInTierException", ""},
 		{"messages that differ", in{SmsVerificationMessage: new("one {####}"), VerificationMessageTemplate: &cognitoidp.VerificationMessageTemplateType{SmsMessage: new("two {####}")}}, "InvalidParameterException", "must agree"},

@@ -52,6 +52,7 @@ type Service struct {
 
 	totpSecrets     *seal.Box // of authenticator apps, each for its pool and sub
 	deviceVerifiers *seal.Box // SRP verifiers of devices, each for its pool, sub and key
+	passkeys        *seal.Box // public keys of passkeys, each for its pool, sub and id
 
 	auth authState
 }
@@ -88,6 +89,7 @@ func New(s Service) *Service {
 	s.pages = s.Seal.Box("user pool pagination token")
 	s.totpSecrets = s.Seal.Box("user pool software token")
 	s.deviceVerifiers = s.Seal.Box("user pool device verifier")
+	s.passkeys = s.Seal.Box("user pool passkey")
 	s.initAuth()
 	return &s
 }

@@ -32,20 +32,21 @@ type session struct {
 	Done         bool     // MFA_SETUP: the authenticator app is verified
 	Setup        bool     // the code makes To the user's address
 	To           delivery // where the code went
-	Code         []byte   // hash of the code; for DEVICE_PASSWORD_VERIFIER the secret block
+	Code         []byte   // hash of the code; for DEVICE_PASSWORD_VERIFIER the secret block; for WEB_AUTHN the challenge
 	Device       string   // key of the device that takes part
-	Proof        []byte   // of package srp, for DEVICE_PASSWORD_VERIFIER
+	Proof        []byte   // of package srp, for DEVICE_PASSWORD_VERIFIER; for WEB_AUTHN the process, as usedBlocks has it
 	First        bool     // of USER_AUTH, and nothing is proven yet
 	Name         string   // First: as typed
 }
 
 // Purposes of sealed texts.
 const (
-	boxSession     = "userpool session"
-	boxSecretBlock = "userpool secret block"
-	boxCustom      = "userpool custom sign-in"
-	boxRefresh     = "userpool refresh token"
-	boxKey         = "userpool key"
+	boxSession      = "userpool session"
+	boxSecretBlock  = "userpool secret block"
+	boxRegistration = "userpool passkey registration"
+	boxCustom       = "userpool custom sign-in"
+	boxRefresh      = "userpool refresh token"
+	boxKey          = "userpool key"
 )
 
 const (
@@ -206,8 +207,9 @@ func (s *Service) useSecretBlock(ctx context.Context, b secretBlock) error {
 	return s.auth.used.take(ctx, s.Now(), b.ID, b.Expires)
 }
 
-// usedBlocks remembers which secret blocks were answered, until they expire. One process remembers them in memory, so that
-// a sign-in writes nothing: blocks are bound to the process and end with it. Several nodes remember them in the database.
+// usedBlocks remembers which secret blocks and challenges for passkeys were answered, until they expire. One process
+// remembers them in memory, so that a sign-in writes nothing: they are bound to the process and end with it. Several nodes
+// remember them in the database.
 type usedBlocks struct {
 	db   *db.DB // nil: in memory
 	boot [16]byte

@@ -58,9 +58,6 @@ func refuseUnavailable(in *cognitoidp.UpdateUserPoolRequest) error {
 	case len(in.AcrConfiguration) > 0:
 		return errNotAvailable("AcrConfiguration")
 	}
-	if p := in.Policies; p != nil && p.SignInPolicy != nil && slices.Contains(p.SignInPolicy.AllowedFirstAuthFactors, cognitoidp.AuthFactorTypeWebAuthn) {
-		return errNotAvailable("First factor " + cognitoidp.AuthFactorTypeWebAuthn)
-	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ var remains = []struct{ table, key string }{
 	{"user_devices", "pool_id, sub, device_key"},
 	{"user_recovery_codes", "pool_id, sub, hash"},
 	{"user_pool_epochs", "pool_id"},
+	{"user_passkeys", "pool_id, sub, credential_id"},
 	{"token_revocations", "pool_id, origin_jti"},
 	{"refresh_rotations", "pool_id, origin_jti"},
 	{"user_pool_resource_servers", "pool_id, identifier"},

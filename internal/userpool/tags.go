@@ -74,5 +74,8 @@ func checkTags(tags map[string]string) error {
 	if err := cmp.Or(checkRecoveryCodesTag(tags), checkUnfrozenTag(tags)); err != nil {
 		return err
 	}
+	if err := checkPasskeyOrigins(tags); err != nil {
+		return err
+	}
 	return checkPasswordStorage(tags)
 }

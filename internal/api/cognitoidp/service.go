@@ -51,6 +51,7 @@ type Service interface {
 	AdminUserGlobalSignOut(context.Context, *AdminUserGlobalSignOutRequest) (*AdminUserGlobalSignOutResponse, error)
 	AssociateSoftwareToken(context.Context, *AssociateSoftwareTokenRequest) (*AssociateSoftwareTokenResponse, error)
 	ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error)
+	CompleteWebAuthnRegistration(context.Context, *CompleteWebAuthnRegistrationRequest) (*CompleteWebAuthnRegistrationResponse, error)
 	ConfirmDevice(context.Context, *ConfirmDeviceRequest) (*ConfirmDeviceResponse, error)
 	ConfirmForgotPassword(context.Context, *ConfirmForgotPasswordRequest) (*ConfirmForgotPasswordResponse, error)
 	ConfirmSignUp(context.Context, *ConfirmSignUpRequest) (*ConfirmSignUpResponse, error)
@@ -66,6 +67,7 @@ type Service interface {
 	DeleteUserPool(context.Context, *DeleteUserPoolRequest) error
 	DeleteUserPoolClient(context.Context, *DeleteUserPoolClientRequest) error
 	DeleteUserPoolClientSecret(context.Context, *DeleteUserPoolClientSecretRequest) (*DeleteUserPoolClientSecretResponse, error)
+	DeleteWebAuthnCredential(context.Context, *DeleteWebAuthnCredentialRequest) (*DeleteWebAuthnCredentialResponse, error)
 	DescribeResourceServer(context.Context, *DescribeResourceServerRequest) (*DescribeResourceServerResponse, error)
 	DescribeUserImportJob(context.Context, *DescribeUserImportJobRequest) (*DescribeUserImportJobResponse, error)
 	DescribeUserPool(context.Context, *DescribeUserPoolRequest) (*DescribeUserPoolResponse, error)
@@ -95,6 +97,7 @@ type Service interface {
 	ListUserSessions(context.Context, *ListUserSessionsRequest) (*ListUserSessionsResponse, error)
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
 	ListUsersInGroup(context.Context, *ListUsersInGroupRequest) (*ListUsersInGroupResponse, error)
+	ListWebAuthnCredentials(context.Context, *ListWebAuthnCredentialsRequest) (*ListWebAuthnCredentialsResponse, error)
 	ResendConfirmationCode(context.Context, *ResendConfirmationCodeRequest) (*ResendConfirmationCodeResponse, error)
 	RespondToAuthChallenge(context.Context, *RespondToAuthChallengeRequest) (*RespondToAuthChallengeResponse, error)
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
@@ -106,6 +109,7 @@ type Service interface {
 	SetUserSettings(context.Context, *SetUserSettingsRequest) (*SetUserSettingsResponse, error)
 	SignUp(context.Context, *SignUpRequest) (*SignUpResponse, error)
 	StartUserImportJob(context.Context, *StartUserImportJobRequest) (*StartUserImportJobResponse, error)
+	StartWebAuthnRegistration(context.Context, *StartWebAuthnRegistrationRequest) (*StartWebAuthnRegistrationResponse, error)
 	StopUserImportJob(context.Context, *StopUserImportJobRequest) (*StopUserImportJobResponse, error)
 	TagResource(context.Context, *TagResourceRequest) (*TagResourceResponse, error)
 	UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error)
@@ -152,6 +156,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("AdminUserGlobalSignOut", "cognito-idp:AdminUserGlobalSignOut", awsapi.Signed, s.AdminUserGlobalSignOut),
 		awsapi.Op("AssociateSoftwareToken", "cognito-idp:AssociateSoftwareToken", awsapi.Open, s.AssociateSoftwareToken),
 		awsapi.Op("ChangePassword", "cognito-idp:ChangePassword", awsapi.Bearer, s.ChangePassword),
+		awsapi.Op("CompleteWebAuthnRegistration", "cognito-idp:CompleteWebAuthnRegistration", awsapi.Bearer, s.CompleteWebAuthnRegistration),
 		awsapi.Op("ConfirmDevice", "cognito-idp:ConfirmDevice", awsapi.Bearer, s.ConfirmDevice),
 		awsapi.Op("ConfirmForgotPassword", "cognito-idp:ConfirmForgotPassword", awsapi.Open, s.ConfirmForgotPassword),
 		awsapi.Op("ConfirmSignUp", "cognito-idp:ConfirmSignUp", awsapi.Open, s.ConfirmSignUp),
@@ -167,6 +172,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteUserPool", "cognito-idp:DeleteUserPool", awsapi.Signed, s.DeleteUserPool),
 		awsapi.OpNoOutput("DeleteUserPoolClient", "cognito-idp:DeleteUserPoolClient", awsapi.Signed, s.DeleteUserPoolClient),
 		awsapi.Op("DeleteUserPoolClientSecret", "cognito-idp:DeleteUserPoolClientSecret", awsapi.Signed, s.DeleteUserPoolClientSecret),
+		awsapi.Op("DeleteWebAuthnCredential", "cognito-idp:DeleteWebAuthnCredential", awsapi.Bearer, s.DeleteWebAuthnCredential),
 		awsapi.Op("DescribeResourceServer", "cognito-idp:DescribeResourceServer", awsapi.Signed, s.DescribeResourceServer),
 		awsapi.Op("DescribeUserImportJob", "cognito-idp:DescribeUserImportJob", awsapi.Signed, s.DescribeUserImportJob),
 		awsapi.Op("DescribeUserPool", "cognito-idp:DescribeUserPool", awsapi.Signed, s.DescribeUserPool),
@@ -196,6 +202,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListUserSessions", "cognito-idp:ListUserSessions", awsapi.Bearer, s.ListUserSessions),
 		awsapi.Op("ListUsers", "cognito-idp:ListUsers", awsapi.Signed, s.ListUsers),
 		awsapi.Op("ListUsersInGroup", "cognito-idp:ListUsersInGroup", awsapi.Signed, s.ListUsersInGroup),
+		awsapi.Op("ListWebAuthnCredentials", "cognito-idp:ListWebAuthnCredentials", awsapi.Bearer, s.ListWebAuthnCredentials),
 		awsapi.Op("ResendConfirmationCode", "cognito-idp:ResendConfirmationCode", awsapi.Open, s.ResendConfirmationCode),
 		awsapi.Op("RespondToAuthChallenge", "cognito-idp:RespondToAuthChallenge", awsapi.Open, s.RespondToAuthChallenge),
 		awsapi.Op("RevokeToken", "cognito-idp:RevokeToken", awsapi.Open, s.RevokeToken),
@@ -207,6 +214,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("SetUserSettings", "cognito-idp:SetUserSettings", awsapi.Bearer, s.SetUserSettings),
 		awsapi.Op("SignUp", "cognito-idp:SignUp", awsapi.Open, s.SignUp),
 		awsapi.Op("StartUserImportJob", "cognito-idp:StartUserImportJob", awsapi.Signed, s.StartUserImportJob),
+		awsapi.Op("StartWebAuthnRegistration", "cognito-idp:StartWebAuthnRegistration", awsapi.Bearer, s.StartWebAuthnRegistration),
 		awsapi.Op("StopUserImportJob", "cognito-idp:StopUserImportJob", awsapi.Signed, s.StopUserImportJob),
 		awsapi.Op("TagResource", "cognito-idp:TagResource", awsapi.Signed, s.TagResource),
 		awsapi.Op("UntagResource", "cognito-idp:UntagResource", awsapi.Signed, s.UntagResource),

@@ -3,6 +3,7 @@
 package cognitoidp
 
 import (
+	"encoding/json"
 	"time"
 )
 
@@ -441,6 +442,16 @@ type CodeDeliveryDetailsType struct {
 	AttributeName  *string `json:"AttributeName,omitzero"`
 }
 
+// CompleteWebAuthnRegistrationRequest is the shape CompleteWebAuthnRegistrationRequest.
+type CompleteWebAuthnRegistrationRequest struct {
+	AccessToken *string         `json:"AccessToken,omitzero" sensitive:"true"` // required
+	Credential  json.RawMessage `json:"Credential,omitzero"`                   // required
+}
+
+// CompleteWebAuthnRegistrationResponse is the shape CompleteWebAuthnRegistrationResponse.
+type CompleteWebAuthnRegistrationResponse struct {
+}
+
 // ConfirmDeviceRequest is the shape ConfirmDeviceRequest.
 type ConfirmDeviceRequest struct {
 	AccessToken                *string                         `json:"AccessToken,omitzero" sensitive:"true"` // required
@@ -675,6 +686,16 @@ type DeleteUserPoolRequest struct {
 // DeleteUserRequest is the shape DeleteUserRequest.
 type DeleteUserRequest struct {
 	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+}
+
+// DeleteWebAuthnCredentialRequest is the shape DeleteWebAuthnCredentialRequest.
+type DeleteWebAuthnCredentialRequest struct {
+	AccessToken  *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+	CredentialId *string `json:"CredentialId,omitzero"`                 // required
+}
+
+// DeleteWebAuthnCredentialResponse is the shape DeleteWebAuthnCredentialResponse.
+type DeleteWebAuthnCredentialResponse struct {
 }
 
 // DescribeResourceServerRequest is the shape DescribeResourceServerRequest.
@@ -1143,6 +1164,19 @@ type ListUsersResponse struct {
 	PaginationToken *string    `json:"PaginationToken,omitzero"`
 }
 
+// ListWebAuthnCredentialsRequest is the shape ListWebAuthnCredentialsRequest.
+type ListWebAuthnCredentialsRequest struct {
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+	NextToken   *string `json:"NextToken,omitzero"`
+	MaxResults  *int32  `json:"MaxResults,omitzero"`
+}
+
+// ListWebAuthnCredentialsResponse is the shape ListWebAuthnCredentialsResponse.
+type ListWebAuthnCredentialsResponse struct {
+	Credentials []WebAuthnCredentialDescription `json:"Credentials,omitzero"`
+	NextToken   *string                         `json:"NextToken,omitzero"`
+}
+
 // MFAOptionType is the shape MFAOptionType.
 type MFAOptionType struct {
 	DeliveryMedium *string `json:"DeliveryMedium,omitzero"`
@@ -1437,6 +1471,16 @@ type StartUserImportJobRequest struct {
 // StartUserImportJobResponse is the shape StartUserImportJobResponse.
 type StartUserImportJobResponse struct {
 	UserImportJob *UserImportJobType `json:"UserImportJob,omitzero"`
+}
+
+// StartWebAuthnRegistrationRequest is the shape StartWebAuthnRegistrationRequest.
+type StartWebAuthnRegistrationRequest struct {
+	AccessToken *string `json:"AccessToken,omitzero" sensitive:"true"` // required
+}
+
+// StartWebAuthnRegistrationResponse is the shape StartWebAuthnRegistrationResponse.
+type StartWebAuthnRegistrationResponse struct {
+	CredentialCreationOptions json.RawMessage `json:"CredentialCreationOptions,omitzero"`
 }
 
 // StopUserImportJobRequest is the shape StopUserImportJobRequest.
@@ -1791,6 +1835,16 @@ type WebAuthnConfigurationType struct {
 	RelyingPartyId      *string `json:"RelyingPartyId,omitzero"`
 	UserVerification    *string `json:"UserVerification,omitzero"`
 	FactorConfiguration *string `json:"FactorConfiguration,omitzero"`
+}
+
+// WebAuthnCredentialDescription is the shape WebAuthnCredentialDescription.
+type WebAuthnCredentialDescription struct {
+	CredentialId            *string    `json:"CredentialId,omitzero"`
+	FriendlyCredentialName  *string    `json:"FriendlyCredentialName,omitzero"`
+	RelyingPartyId          *string    `json:"RelyingPartyId,omitzero"`
+	AuthenticatorAttachment *string    `json:"AuthenticatorAttachment,omitzero"`
+	AuthenticatorTransports []string   `json:"AuthenticatorTransports,omitzero"`
+	CreatedAt               *time.Time `json:"CreatedAt,omitzero"`
 }
 
 // WebAuthnMfaSettingsType is the shape WebAuthnMfaSettingsType.

@@ -97,6 +97,9 @@ func (x *AssociateSoftwareTokenRequest) Validate(v *awsapi.Validator) { x.valida
 func (x *ChangePasswordRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CompleteWebAuthnRegistrationRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ConfirmDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -140,6 +143,9 @@ func (x *DeleteUserPoolRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeleteWebAuthnCredentialRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DescribeResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -229,6 +235,9 @@ func (x *ListUsersInGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *ListUsersRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *ListWebAuthnCredentialsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *ResendConfirmationCodeRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -260,6 +269,9 @@ func (x *SignUpRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *StartUserImportJobRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *StartWebAuthnRegistrationRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *StopUserImportJobRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -643,6 +655,12 @@ func (x *ClientSSOSessionConfigType) validate(v *awsapi.Validator) {
 	v.Int("MaxValidityMinutes", x.MaxValidityMinutes, &ruleSSOSessionMaxValidityMinutesType)
 }
 
+func (x *CompleteWebAuthnRegistrationRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("Credential", x.Credential != nil, false)
+}
+
 func (x *ConfirmDeviceRequest) validate(v *awsapi.Validator) {
 	v.Required("AccessToken", x.AccessToken != nil, true)
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
@@ -973,6 +991,13 @@ func (x *DeleteUserRequest) validate(v *awsapi.Validator) {
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
 }
 
+func (x *DeleteWebAuthnCredentialRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.Required("CredentialId", x.CredentialId != nil, false)
+	v.String("CredentialId", x.CredentialId, &ruleStringType)
+}
+
 func (x *DescribeResourceServerRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -1276,6 +1301,13 @@ func (x *ListUsersRequest) validate(v *awsapi.Validator) {
 	v.String("Filter", x.Filter, &ruleUserFilterType)
 }
 
+func (x *ListWebAuthnCredentialsRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
+	v.String("NextToken", x.NextToken, &rulePaginationKey)
+	v.Int("MaxResults", x.MaxResults, &ruleWebAuthnCredentialsQueryLimitType)
+}
+
 func (x *MFAOptionType) validate(v *awsapi.Validator) {
 	v.String("DeliveryMedium", x.DeliveryMedium, &ruleDeliveryMediumType)
 	v.String("AttributeName", x.AttributeName, &ruleAttributeNameType)
@@ -1520,6 +1552,11 @@ func (x *StartUserImportJobRequest) validate(v *awsapi.Validator) {
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 	v.Required("JobId", x.JobId != nil, false)
 	v.String("JobId", x.JobId, &ruleUserImportJobIdType)
+}
+
+func (x *StartWebAuthnRegistrationRequest) validate(v *awsapi.Validator) {
+	v.Required("AccessToken", x.AccessToken != nil, true)
+	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
 }
 
 func (x *StopUserImportJobRequest) validate(v *awsapi.Validator) {
@@ -2034,5 +2071,7 @@ var ruleUsernameAttributeType = awsapi.StringRule{Enum: []string{"phone_number",
 var ruleUsernameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}]+`, `[\p{L}\p{M}\p{S}\p{N}\p{P}]+`), Sensitive: true}
 
 var ruleVerifiedAttributeType = awsapi.StringRule{Enum: []string{"phone_number", "email"}}
+
+var ruleWebAuthnCredentialsQueryLimitType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 20, HasMax: true}
 
 var ruleWebAuthnFactorConfigurationType = awsapi.StringRule{Enum: []string{"SINGLE_FACTOR", "MULTI_FACTOR_WITH_USER_VERIFICATION"}}

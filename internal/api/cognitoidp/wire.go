@@ -238,6 +238,17 @@ func (x *ChangePasswordRequest) BearerToken() string { return *x.AccessToken }
 func (x *ChangePasswordResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *CompleteWebAuthnRegistrationRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *CompleteWebAuthnRegistrationRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *CompleteWebAuthnRegistrationResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *ConfirmDeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -350,6 +361,17 @@ func (x *DeleteUserPoolClientSecretRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *DeleteUserPoolClientSecretResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *DeleteWebAuthnCredentialRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *DeleteWebAuthnCredentialRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *DeleteWebAuthnCredentialResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *DescribeResourceServerRequest) Decode(r *awsapi.Request) {
@@ -601,6 +623,17 @@ func (x *ListUsersInGroupRequest) Decode(r *awsapi.Request) {
 func (x *ListUsersInGroupResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *ListWebAuthnCredentialsRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *ListWebAuthnCredentialsRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *ListWebAuthnCredentialsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *ResendConfirmationCodeRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -698,6 +731,17 @@ func (x *StartUserImportJobRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *StartUserImportJobResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *StartWebAuthnRegistrationRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// BearerToken is the access token that authorizes the operation.
+func (x *StartWebAuthnRegistrationRequest) BearerToken() string { return *x.AccessToken }
+
+// Encode writes the output to a response.
+func (x *StartWebAuthnRegistrationResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *StopUserImportJobRequest) Decode(r *awsapi.Request) {
@@ -1521,6 +1565,22 @@ func (x *ClientSSOSessionConfigType) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *CompleteWebAuthnRegistrationRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "Credential":
+			x.Credential = d.Document()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *ConfirmDeviceRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2035,6 +2095,22 @@ func (x *DeleteUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 		switch string(d.Name()) {
 		case "AccessToken":
 			x.AccessToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *DeleteWebAuthnCredentialRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "CredentialId":
+			x.CredentialId = d.String()
 		default:
 			d.Skip()
 		}
@@ -2779,6 +2855,24 @@ func (x *ListUsersRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *ListWebAuthnCredentialsRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
+		case "NextToken":
+			x.NextToken = d.String()
+		case "MaxResults":
+			x.MaxResults = d.Int()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *MFAOptionType) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -3327,6 +3421,20 @@ func (x *StartUserImportJobRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.UserPoolId = d.String()
 		case "JobId":
 			x.JobId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *StartWebAuthnRegistrationRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "AccessToken":
+			x.AccessToken = d.String()
 		default:
 			d.Skip()
 		}
@@ -4502,6 +4610,11 @@ func (x *CodeDeliveryDetailsType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *CompleteWebAuthnRegistrationResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
 func (x *ConfirmDeviceResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.BoolOrFalse("UserConfirmationNecessary", x.UserConfirmationNecessary)
@@ -4603,6 +4716,11 @@ func (x *DeleteUserAttributesResponse) encodeJSON(e *awsapi.JSONEncoder) {
 }
 
 func (x *DeleteUserPoolClientSecretResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
+func (x *DeleteWebAuthnCredentialResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.End()
 }
@@ -5022,6 +5140,16 @@ func (x *ListUsersResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *ListWebAuthnCredentialsResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Credentials != nil {
+		e.Key("Credentials")
+		encodeWebAuthnCredentialDescriptionListType(e, x.Credentials)
+	}
+	e.String("NextToken", x.NextToken)
+	e.End()
+}
+
 func (x *MFAOptionType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("DeliveryMedium", x.DeliveryMedium)
@@ -5294,6 +5422,12 @@ func (x *StartUserImportJobResponse) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("UserImportJob")
 		x.UserImportJob.encodeJSON(e)
 	}
+	e.End()
+}
+
+func (x *StartWebAuthnRegistrationResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.Document("CredentialCreationOptions", x.CredentialCreationOptions)
 	e.End()
 }
 
@@ -5683,6 +5817,20 @@ func (x *WebAuthnConfigurationType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *WebAuthnCredentialDescription) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("CredentialId", x.CredentialId)
+	e.String("FriendlyCredentialName", x.FriendlyCredentialName)
+	e.String("RelyingPartyId", x.RelyingPartyId)
+	e.String("AuthenticatorAttachment", x.AuthenticatorAttachment)
+	if x.AuthenticatorTransports != nil {
+		e.Key("AuthenticatorTransports")
+		encodeWebAuthnAuthenticatorTransportsList(e, x.AuthenticatorTransports)
+	}
+	e.Time("CreatedAt", x.CreatedAt)
+	e.End()
+}
+
 func encodeAcrConfigurationType(e *awsapi.JSONEncoder, list map[string]AcrLevelConfigType) {
 	e.Begin()
 	for _, k := range awsapi.SortedKeys(list) {
@@ -6006,6 +6154,24 @@ func encodeVerifiedAttributesListType(e *awsapi.JSONEncoder, list []string) {
 	for i := range list {
 		e.Next()
 		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeWebAuthnAuthenticatorTransportsList(e *awsapi.JSONEncoder, list []string) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeWebAuthnCredentialDescriptionListType(e *awsapi.JSONEncoder, list []WebAuthnCredentialDescription) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
 	}
 	e.EndList()
 }
