@@ -116,14 +116,10 @@ func (e *XMLEncoder) BoolValue(name string, b bool) {
 	e.Close(name)
 }
 
-// TimeValue writes an element.
+// TimeValue writes an element. The services of this protocol give whole seconds.
 func (e *XMLEncoder) TimeValue(name string, t time.Time) {
 	e.Open(name)
-	layout := "2006-01-02T15:04:05Z"
-	if t.UnixMilli()%1000 != 0 {
-		layout = "2006-01-02T15:04:05.000Z"
-	}
-	e.buf = t.UTC().AppendFormat(e.buf, layout)
+	e.buf = t.UTC().AppendFormat(e.buf, "2006-01-02T15:04:05Z")
 	e.Close(name)
 }
 

@@ -107,7 +107,7 @@ func (s *Service) CreateOpenIDConnectProvider(ctx context.Context, in *iam.Creat
 		case n.Same > 0:
 			return exists
 		case n.All >= maxOIDCProviders:
-			return quota("OpenIdConnectProvidersPerAccount", maxOIDCProviders)
+			return quota("OpenIDConnectProvidersPerAccount", maxOIDCProviders)
 		}
 		tx.Invalidate(oidcScope(p.AccountID))
 		_, err = tx.ExecContext(ctx, `INSERT INTO iam_oidc_providers (`+providerColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
