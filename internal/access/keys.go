@@ -64,6 +64,9 @@ func (p *Principal) set(c *policy.Context, now time.Time) {
 func (s *Session) set(c *policy.Context, kind policy.PrincipalKind, now time.Time) {
 	c.Set("aws:TokenIssueTime", s.Issued.UTC().Format(iso8601))
 	c.Set("aws:MultiFactorAuthPresent", boolean(!s.MFATime.IsZero()))
+	if s.AssumedRoot {
+		c.Set("aws:AssumedRoot", yes)
+	}
 	if !s.MFATime.IsZero() {
 		c.Set("aws:MultiFactorAuthAge", strconv.FormatInt(int64(now.Sub(s.MFATime)/time.Second), 10))
 	}

@@ -88,6 +88,8 @@ type Session struct {
 
 	// Chained says that the role was assumed by a role session.
 	Chained bool
+	// AssumedRoot says that another account acts as the root user, for the task that the session policy is for.
+	AssumedRoot bool
 	// MFATime is when a one-time password was given; zero without.
 	MFATime time.Time
 

@@ -418,7 +418,7 @@ func (s *Service) checkBoundary(ctx context.Context, tx *db.Tx, policyARN string
 	if kind, _ := a.Type(); err != nil || a.Service != "iam" || kind != "policy" {
 		return errValidation.Msg("Value (%s) for parameter PermissionsBoundary is invalid.", policyARN)
 	}
-	if ok, err := s.policyExists(ctx, tx, policyARN); err != nil || ok {
+	if ok, err := s.policyExists(ctx, tx, policyARN); err != nil || ok && !strings.HasPrefix(policyARN, rootTaskPolicies) {
 		return err
 	}
 	return iam.ErrNoSuchEntity.Msg("Scope ARN: %s does not exist or is not attachable.", policyARN)

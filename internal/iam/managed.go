@@ -17,6 +17,9 @@ import (
 //go:embed managed.json
 var managedPolicies []byte
 
+// rootTaskPolicies begin the ARNs of the policies that sts:AssumeRoot takes, and nothing else.
+const rootTaskPolicies = "arn:aws:iam::aws:policy/root-task/"
+
 // awsManaged are AWS's own managed policies by ARN, awsManagedList the same in order of their names.
 var awsManaged, awsManagedList = loadManaged(managedPolicies)
 

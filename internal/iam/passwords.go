@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"errors"
 	"runtime"
 	"slices"
 	"strings"
@@ -90,30 +89,25 @@ func noSuchProfile(user string) error {
 }
 
 var (
+	errRootPassword  = errValidation.Msg("The root user signs in nowhere with a password. `usher root-key` makes an access key for it.")
 	errWrongPassword = errAccessDenied.Msg("The old password was incorrect.")
 	errReused        = iam.ErrPasswordPolicyViolation.Msg("Password does not conform to the account password policy: it was used before.")
 )
 
 // profile reads a user and his login profile.
 func (s *Service) profile(ctx context.Context, q db.Querier, name *string) (*entity, *loginProfile, error) {
-	e, err := s.namedUser(ctx, q, name)
+	e, id, err := s.requireUser(ctx, q, name)
 	if err != nil {
 		return nil, nil, err
+	}
+	if e == nil {
+		return nil, nil, noSuchProfile(rootARN(id))
 	}
 	p, err := db.One[loginProfile](ctx, q, `SELECT `+profileColumns+` FROM iam_login_profiles WHERE user_id = $1`, e.ID)
 	if isNotFound(err) {
 		err = noSuchProfile(e.Name)
 	}
 	return e, &p, err
-}
-
-// namedUser is requireUser for what the root user does not have.
-func (s *Service) namedUser(ctx context.Context, q db.Querier, name *string) (*entity, error) {
-	e, _, err := s.requireUser(ctx, q, name)
-	if err == nil && e == nil {
-		err = errMustSpecifyUser
-	}
-	return e, err
 }
 
 func (s *Service) changeProfile(ctx context.Context, name *string, change func(*loginProfile) error) error {
@@ -135,6 +129,9 @@ func wireProfile(e *entity, p *loginProfile) *iam.LoginProfile {
 
 // CreateLoginProfile implements iam:CreateLoginProfile.
 func (s *Service) CreateLoginProfile(ctx context.Context, in *iam.CreateLoginProfileRequest) (*iam.CreateLoginProfileResponse, error) {
+	if e, _, err := s.requireUser(ctx, s.DB, in.UserName); err == nil && e == nil {
+		return nil, errRootPassword
+	}
 	if in.Password == nil {
 		return nil, errValidation.Msg("1 validation error detected: Value at 'password' failed to satisfy constraint: Member must not be null")
 	}
@@ -148,8 +145,11 @@ func (s *Service) CreateLoginProfile(ctx context.Context, in *iam.CreateLoginPro
 	var e *entity
 	var p *loginProfile
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		if e, err = s.namedUser(ctx, tx, in.UserName); err != nil {
+		if e, _, err = s.requireUser(ctx, tx, in.UserName); err != nil {
 			return err
+		}
+		if e == nil {
+			return errRootPassword
 		}
 		now := s.Now().UnixMicro()
 		p = &loginProfile{UserID: e.ID, Created: now, Rev: 1, Doc: db.JSON[profileDoc]{V: profileDoc{
@@ -218,7 +218,7 @@ func (s *Service) DeleteLoginProfile(ctx context.Context, in *iam.DeleteLoginPro
 // attempt wait.
 func (s *Service) ChangePassword(ctx context.Context, in *iam.ChangePasswordRequest) error {
 	_, p, err := s.profile(ctx, s.DB, nil)
-	if errors.Is(err, errMustSpecifyUser) {
+	if id, ok := callerUser(ctx); !ok || id == account(ctx) {
 		return iam.ErrInvalidUserType.Msg("Only IAM Users can change their own password.")
 	} else if err != nil {
 		return err

@@ -100,6 +100,9 @@ func (s *Service) policyExists(ctx context.Context, q db.Querier, text string) (
 }
 
 func (s *Service) checkAttachable(ctx context.Context, q db.Querier, text string) error {
+	if strings.HasPrefix(text, rootTaskPolicies) {
+		return iam.ErrPolicyNotAttachable.Msg("Cannot attach %s: it is for AssumeRoot.", text)
+	}
 	ok, err := s.policyExists(ctx, q, text)
 	if err == nil && !ok {
 		err = iam.ErrNoSuchEntity.Msg("Policy %s does not exist or is not attachable.", text)

@@ -127,6 +127,9 @@ func (t *targeting) self() (string, error) {
 }
 
 func (t *targeting) keyOwner(id string) (string, error) {
+	if n, err := db.One[int64](t.ctx, t.DB, `SELECT COUNT(*) FROM iam_access_keys WHERE id = $1 AND entity_id = $2`, id, account(t.ctx)); err != nil || n > 0 {
+		return rootARN(account(t.ctx)), err
+	}
 	e, err := db.One[entity](t.ctx, t.DB, `SELECT `+entityColumns+` FROM iam_entities
 		WHERE id = (SELECT entity_id FROM iam_access_keys WHERE id = $1 AND account_id = $2)`, id, account(t.ctx))
 	if isNotFound(err) {

@@ -174,6 +174,8 @@ func TestValidateManaged(t *testing.T) {
 		{`S {"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:us-east-1::b"}`, "Resource arn:aws:s3:us-east-1::b can not contain region information."},
 		{`S {"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:iam:us-east-1::b"}`, "IAM resource arn:aws:iam:us-east-1::b cannot contain region information."},
 		{`S {"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:iam:::b"}`, iamPathMessage},
+		{`S {"Effect":"Allow","Action":"sts:AssumeRoot","Resource":"arn:aws:iam::111122223333:root"}`, ""},
+		{`S {"Effect":"Allow","Action":"sts:AssumeRoot","Resource":"arn:aws:iam::111122223333:roots"}`, iamPathMessage},
 	} {
 		checkMessage(t, KindManaged, expand(c.document), c.want)
 	}

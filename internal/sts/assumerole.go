@@ -34,6 +34,8 @@ func (s *Service) Targets(ctx context.Context, op string, in any) ([]awsapi.Targ
 	switch in := in.(type) {
 	case *sts.AssumeRoleRequest:
 		return s.assumeRoleTargets(ctx, p, in)
+	case *sts.AssumeRootRequest:
+		return assumeRootTargets(p, in)
 	case *sts.GetFederationTokenRequest:
 		return federationTargets(p, in)
 	case *sts.GetWebIdentityTokenRequest:
@@ -53,6 +55,8 @@ func callable(p *access.Principal, op string) error {
 		return errAccessDenied.Msg("Cannot call %s with session credentials", op)
 	case p.Session != nil && p.Kind != policy.RoleSession && op != "AssumeRole":
 		return awsapi.ErrInvalidClientToken
+	case p.Kind == policy.Root && op == "AssumeRoot":
+		return errAccessDenied.Msg("AssumeRoot cannot be called with the credentials of a root user.")
 	case p.Kind == policy.Root && op == "AssumeRole":
 		return errAccessDenied.Msg("Roles may not be assumed by root accounts.")
 	}

@@ -280,6 +280,9 @@ func (s *Service) temporary(ctx context.Context, id, text string) (*access.Crede
 	}
 	p := base(owner)
 	p.Kind, p.Session = b.kind, &b.session
+	if b.session.AssumedRoot && owner.Organization == nil { // the account has left the organization that let somebody in
+		return nil, awsapi.ErrInvalidClientToken
+	}
 	switch b.kind {
 	case policy.RoleSession:
 		p.ARN, p.ParentARN, p.SessionName = sessionARN(owner, b.session.Name), owner.ARN, b.session.Name
@@ -302,6 +305,13 @@ func (s *Service) temporary(ctx context.Context, id, text string) (*access.Crede
 	}
 	if p.SessionPolicies, err = s.sessionPolicies(ctx, &b.session); err != nil {
 		return nil, err
+	}
+	if b.session.AssumedRoot { // the policy of the task only denies: what it leaves is the root user's
+		admin, err := s.IAM.ManagedPolicy(ctx, iam.AdminPolicy)
+		if err != nil {
+			return nil, err
+		}
+		p.SessionPolicies = append(p.SessionPolicies, admin)
 	}
 	return &access.Credential{Secret: secret, Principal: p}, nil
 }

@@ -59,6 +59,7 @@ const (
 	fieldParent
 	fieldPadding
 	fieldEpoch
+	fieldAssumedRoot
 )
 
 const (
@@ -103,6 +104,9 @@ func appendPayload(dst []byte, b *bearer) (payload []byte, grants int) {
 	dst = appendNumber(dst, fieldLifetime, uint64(s.Expiry.Unix()-s.Issued.Unix()))
 	if s.Chained {
 		dst = appendField(dst, fieldChained, "")
+	}
+	if s.AssumedRoot {
+		dst = appendField(dst, fieldAssumedRoot, "")
 	}
 	if !s.MFATime.IsZero() {
 		dst = appendNumber(dst, fieldMFA, uint64(s.MFATime.Unix()))
@@ -206,6 +210,8 @@ func parsePayload(payload []byte) (*bearer, error) {
 			lifetime, err = number64(v)
 		case fieldChained:
 			s.Chained = true
+		case fieldAssumedRoot:
+			s.AssumedRoot = true
 		case fieldMFA:
 			s.MFATime, err = unixTime(v)
 		case fieldProvider:
@@ -251,6 +257,9 @@ func parsePayload(payload []byte) (*bearer, error) {
 		return nil, errToken
 	}
 	s.Expiry = s.Issued.Add(time.Duration(lifetime) * time.Second)
+	if s.AssumedRoot && (b.kind != policy.Root || len(s.PolicyARNs) != 1) {
+		return nil, errToken
+	}
 	if len(b.seed) != seedSize || b.account == "" || b.kind == policy.Anonymous {
 		return nil, errToken
 	}

@@ -42,6 +42,12 @@ const (
 	EntityTypeAWSManagedPolicy   = "AWSManagedPolicy"
 )
 
+// Values of FeatureType.
+const (
+	FeatureTypeRootCredentialsManagement = "RootCredentialsManagement"
+	FeatureTypeRootSessions              = "RootSessions"
+)
+
 // Values of PermissionsBoundaryAttachmentType.
 const (
 	PermissionsBoundaryAttachmentTypePermissionsBoundaryPolicy = "PermissionsBoundaryPolicy"

@@ -60,8 +60,12 @@ type Service interface {
 	DetachGroupPolicy(context.Context, *DetachGroupPolicyRequest) error
 	DetachRolePolicy(context.Context, *DetachRolePolicyRequest) error
 	DetachUserPolicy(context.Context, *DetachUserPolicyRequest) error
+	DisableOrganizationsRootCredentialsManagement(context.Context, *DisableOrganizationsRootCredentialsManagementRequest) (*DisableOrganizationsRootCredentialsManagementResponse, error)
+	DisableOrganizationsRootSessions(context.Context, *DisableOrganizationsRootSessionsRequest) (*DisableOrganizationsRootSessionsResponse, error)
 	DisableOutboundWebIdentityFederation(context.Context, *DisableOutboundWebIdentityFederationRequest) error
 	EnableMFADevice(context.Context, *EnableMFADeviceRequest) error
+	EnableOrganizationsRootCredentialsManagement(context.Context, *EnableOrganizationsRootCredentialsManagementRequest) (*EnableOrganizationsRootCredentialsManagementResponse, error)
+	EnableOrganizationsRootSessions(context.Context, *EnableOrganizationsRootSessionsRequest) (*EnableOrganizationsRootSessionsResponse, error)
 	EnableOutboundWebIdentityFederation(context.Context, *EnableOutboundWebIdentityFederationRequest) (*EnableOutboundWebIdentityFederationResponse, error)
 	GenerateCredentialReport(context.Context, *GenerateCredentialReportRequest) (*GenerateCredentialReportResponse, error)
 	GetAccessKeyLastUsed(context.Context, *GetAccessKeyLastUsedRequest) (*GetAccessKeyLastUsedResponse, error)
@@ -99,6 +103,7 @@ type Service interface {
 	ListMFADevices(context.Context, *ListMFADevicesRequest) (*ListMFADevicesResponse, error)
 	ListOpenIDConnectProviderTags(context.Context, *ListOpenIDConnectProviderTagsRequest) (*ListOpenIDConnectProviderTagsResponse, error)
 	ListOpenIDConnectProviders(context.Context, *ListOpenIDConnectProvidersRequest) (*ListOpenIDConnectProvidersResponse, error)
+	ListOrganizationsFeatures(context.Context, *ListOrganizationsFeaturesRequest) (*ListOrganizationsFeaturesResponse, error)
 	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
 	ListPolicyTags(context.Context, *ListPolicyTagsRequest) (*ListPolicyTagsResponse, error)
 	ListPolicyVersions(context.Context, *ListPolicyVersionsRequest) (*ListPolicyVersionsResponse, error)
@@ -189,8 +194,12 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DetachGroupPolicy", "iam:DetachGroupPolicy", awsapi.Signed, s.DetachGroupPolicy),
 		awsapi.OpNoOutput("DetachRolePolicy", "iam:DetachRolePolicy", awsapi.Signed, s.DetachRolePolicy),
 		awsapi.OpNoOutput("DetachUserPolicy", "iam:DetachUserPolicy", awsapi.Signed, s.DetachUserPolicy),
+		awsapi.Op("DisableOrganizationsRootCredentialsManagement", "iam:DisableOrganizationsRootCredentialsManagement", awsapi.Signed, s.DisableOrganizationsRootCredentialsManagement),
+		awsapi.Op("DisableOrganizationsRootSessions", "iam:DisableOrganizationsRootSessions", awsapi.Signed, s.DisableOrganizationsRootSessions),
 		awsapi.OpNoOutput("DisableOutboundWebIdentityFederation", "iam:DisableOutboundWebIdentityFederation", awsapi.Signed, s.DisableOutboundWebIdentityFederation),
 		awsapi.OpNoOutput("EnableMFADevice", "iam:EnableMFADevice", awsapi.Signed, s.EnableMFADevice),
+		awsapi.Op("EnableOrganizationsRootCredentialsManagement", "iam:EnableOrganizationsRootCredentialsManagement", awsapi.Signed, s.EnableOrganizationsRootCredentialsManagement),
+		awsapi.Op("EnableOrganizationsRootSessions", "iam:EnableOrganizationsRootSessions", awsapi.Signed, s.EnableOrganizationsRootSessions),
 		awsapi.Op("EnableOutboundWebIdentityFederation", "iam:EnableOutboundWebIdentityFederation", awsapi.Signed, s.EnableOutboundWebIdentityFederation),
 		awsapi.Op("GenerateCredentialReport", "iam:GenerateCredentialReport", awsapi.Signed, s.GenerateCredentialReport),
 		awsapi.Op("GetAccessKeyLastUsed", "iam:GetAccessKeyLastUsed", awsapi.Signed, s.GetAccessKeyLastUsed),
@@ -228,6 +237,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListMFADevices", "iam:ListMFADevices", awsapi.Signed, s.ListMFADevices),
 		awsapi.Op("ListOpenIDConnectProviderTags", "iam:ListOpenIDConnectProviderTags", awsapi.Signed, s.ListOpenIDConnectProviderTags),
 		awsapi.Op("ListOpenIDConnectProviders", "iam:ListOpenIDConnectProviders", awsapi.Signed, s.ListOpenIDConnectProviders),
+		awsapi.Op("ListOrganizationsFeatures", "iam:ListOrganizationsFeatures", awsapi.Signed, s.ListOrganizationsFeatures),
 		awsapi.Op("ListPolicies", "iam:ListPolicies", awsapi.Signed, s.ListPolicies),
 		awsapi.Op("ListPolicyTags", "iam:ListPolicyTags", awsapi.Signed, s.ListPolicyTags),
 		awsapi.Op("ListPolicyVersions", "iam:ListPolicyVersions", awsapi.Signed, s.ListPolicyVersions),

@@ -360,6 +360,26 @@ type DetachUserPolicyRequest struct {
 	PolicyArn *string `json:"PolicyArn,omitzero"` // required
 }
 
+// DisableOrganizationsRootCredentialsManagementRequest is the shape DisableOrganizationsRootCredentialsManagementRequest.
+type DisableOrganizationsRootCredentialsManagementRequest struct {
+}
+
+// DisableOrganizationsRootCredentialsManagementResponse is the shape DisableOrganizationsRootCredentialsManagementResponse.
+type DisableOrganizationsRootCredentialsManagementResponse struct {
+	OrganizationId  *string  `json:"OrganizationId,omitzero"`
+	EnabledFeatures []string `json:"EnabledFeatures,omitzero"`
+}
+
+// DisableOrganizationsRootSessionsRequest is the shape DisableOrganizationsRootSessionsRequest.
+type DisableOrganizationsRootSessionsRequest struct {
+}
+
+// DisableOrganizationsRootSessionsResponse is the shape DisableOrganizationsRootSessionsResponse.
+type DisableOrganizationsRootSessionsResponse struct {
+	OrganizationId  *string  `json:"OrganizationId,omitzero"`
+	EnabledFeatures []string `json:"EnabledFeatures,omitzero"`
+}
+
 // DisableOutboundWebIdentityFederationRequest is the shape DisableOutboundWebIdentityFederationRequest.
 type DisableOutboundWebIdentityFederationRequest struct {
 }
@@ -370,6 +390,26 @@ type EnableMFADeviceRequest struct {
 	SerialNumber        *string `json:"SerialNumber,omitzero"`        // required
 	AuthenticationCode1 *string `json:"AuthenticationCode1,omitzero"` // required
 	AuthenticationCode2 *string `json:"AuthenticationCode2,omitzero"` // required
+}
+
+// EnableOrganizationsRootCredentialsManagementRequest is the shape EnableOrganizationsRootCredentialsManagementRequest.
+type EnableOrganizationsRootCredentialsManagementRequest struct {
+}
+
+// EnableOrganizationsRootCredentialsManagementResponse is the shape EnableOrganizationsRootCredentialsManagementResponse.
+type EnableOrganizationsRootCredentialsManagementResponse struct {
+	OrganizationId  *string  `json:"OrganizationId,omitzero"`
+	EnabledFeatures []string `json:"EnabledFeatures,omitzero"`
+}
+
+// EnableOrganizationsRootSessionsRequest is the shape EnableOrganizationsRootSessionsRequest.
+type EnableOrganizationsRootSessionsRequest struct {
+}
+
+// EnableOrganizationsRootSessionsResponse is the shape EnableOrganizationsRootSessionsResponse.
+type EnableOrganizationsRootSessionsResponse struct {
+	OrganizationId  *string  `json:"OrganizationId,omitzero"`
+	EnabledFeatures []string `json:"EnabledFeatures,omitzero"`
 }
 
 // EnableOutboundWebIdentityFederationRequest is the shape EnableOutboundWebIdentityFederationRequest.
@@ -881,6 +921,16 @@ type ListOpenIDConnectProvidersRequest struct {
 // ListOpenIDConnectProvidersResponse is the shape ListOpenIDConnectProvidersResponse.
 type ListOpenIDConnectProvidersResponse struct {
 	OpenIDConnectProviderList []OpenIDConnectProviderListEntry `json:"OpenIDConnectProviderList,omitzero"`
+}
+
+// ListOrganizationsFeaturesRequest is the shape ListOrganizationsFeaturesRequest.
+type ListOrganizationsFeaturesRequest struct {
+}
+
+// ListOrganizationsFeaturesResponse is the shape ListOrganizationsFeaturesResponse.
+type ListOrganizationsFeaturesResponse struct {
+	OrganizationId  *string  `json:"OrganizationId,omitzero"`
+	EnabledFeatures []string `json:"EnabledFeatures,omitzero"`
 }
 
 // ListPoliciesRequest is the shape ListPoliciesRequest.

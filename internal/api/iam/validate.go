@@ -127,10 +127,22 @@ func (x *DetachRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *DetachUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *DisableOrganizationsRootCredentialsManagementRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
+func (x *DisableOrganizationsRootSessionsRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
 func (x *DisableOutboundWebIdentityFederationRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
 func (x *EnableMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *EnableOrganizationsRootCredentialsManagementRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
+func (x *EnableOrganizationsRootSessionsRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
 func (x *EnableOutboundWebIdentityFederationRequest) Validate(*awsapi.Validator) {}
@@ -242,6 +254,9 @@ func (x *ListOpenIDConnectProviderTagsRequest) Validate(v *awsapi.Validator) { x
 
 // Validate checks the constraints of the model.
 func (x *ListOpenIDConnectProvidersRequest) Validate(*awsapi.Validator) {}
+
+// Validate checks the constraints of the model.
+func (x *ListOrganizationsFeaturesRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
 func (x *ListPoliciesRequest) Validate(v *awsapi.Validator) { x.validate(v) }

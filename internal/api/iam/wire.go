@@ -243,6 +243,24 @@ func (x *DetachUserPolicyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *DisableOrganizationsRootCredentialsManagementRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *DisableOrganizationsRootCredentialsManagementResponse) Encode(r *awsapi.Response) {
+	x.encodeXML(&r.XML)
+}
+
+// Decode reads the input from a request.
+func (x *DisableOrganizationsRootSessionsRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *DisableOrganizationsRootSessionsResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *DisableOutboundWebIdentityFederationRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -251,6 +269,24 @@ func (x *DisableOutboundWebIdentityFederationRequest) Decode(r *awsapi.Request) 
 func (x *EnableMFADeviceRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
+
+// Decode reads the input from a request.
+func (x *EnableOrganizationsRootCredentialsManagementRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *EnableOrganizationsRootCredentialsManagementResponse) Encode(r *awsapi.Response) {
+	x.encodeXML(&r.XML)
+}
+
+// Decode reads the input from a request.
+func (x *EnableOrganizationsRootSessionsRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *EnableOrganizationsRootSessionsResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *EnableOutboundWebIdentityFederationRequest) Decode(r *awsapi.Request) {
@@ -546,6 +582,14 @@ func (x *ListOpenIDConnectProvidersRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ListOpenIDConnectProvidersResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *ListOrganizationsFeaturesRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListOrganizationsFeaturesResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *ListPoliciesRequest) Decode(r *awsapi.Request) {
@@ -1029,6 +1073,12 @@ func (x *DetachUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PolicyArn = q.Get("PolicyArn").String()
 }
 
+func (x *DisableOrganizationsRootCredentialsManagementRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
+func (x *DisableOrganizationsRootSessionsRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
 func (x *DisableOutboundWebIdentityFederationRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
@@ -1037,6 +1087,12 @@ func (x *EnableMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 	x.SerialNumber = q.Get("SerialNumber").String()
 	x.AuthenticationCode1 = q.Get("AuthenticationCode1").String()
 	x.AuthenticationCode2 = q.Get("AuthenticationCode2").String()
+}
+
+func (x *EnableOrganizationsRootCredentialsManagementRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
+func (x *EnableOrganizationsRootSessionsRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *EnableOutboundWebIdentityFederationRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1225,6 +1281,9 @@ func (x *ListOpenIDConnectProviderTagsRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *ListOpenIDConnectProvidersRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
+func (x *ListOrganizationsFeaturesRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *ListPoliciesRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1801,6 +1860,42 @@ func (x *DeletionTaskFailureReasonType) encodeXML(e *awsapi.XMLEncoder) {
 	}
 }
 
+func (x *DisableOrganizationsRootCredentialsManagementResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("OrganizationId", x.OrganizationId)
+	if x.EnabledFeatures != nil {
+		e.Open("EnabledFeatures")
+		encodeFeaturesListType(e, x.EnabledFeatures)
+		e.Close("EnabledFeatures")
+	}
+}
+
+func (x *DisableOrganizationsRootSessionsResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("OrganizationId", x.OrganizationId)
+	if x.EnabledFeatures != nil {
+		e.Open("EnabledFeatures")
+		encodeFeaturesListType(e, x.EnabledFeatures)
+		e.Close("EnabledFeatures")
+	}
+}
+
+func (x *EnableOrganizationsRootCredentialsManagementResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("OrganizationId", x.OrganizationId)
+	if x.EnabledFeatures != nil {
+		e.Open("EnabledFeatures")
+		encodeFeaturesListType(e, x.EnabledFeatures)
+		e.Close("EnabledFeatures")
+	}
+}
+
+func (x *EnableOrganizationsRootSessionsResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("OrganizationId", x.OrganizationId)
+	if x.EnabledFeatures != nil {
+		e.Open("EnabledFeatures")
+		encodeFeaturesListType(e, x.EnabledFeatures)
+		e.Close("EnabledFeatures")
+	}
+}
+
 func (x *EnableOutboundWebIdentityFederationResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("IssuerIdentifier", x.IssuerIdentifier)
 }
@@ -2235,6 +2330,15 @@ func (x *ListOpenIDConnectProvidersResponse) encodeXML(e *awsapi.XMLEncoder) {
 		e.Open("OpenIDConnectProviderList")
 		encodeOpenIDConnectProviderListType(e, x.OpenIDConnectProviderList)
 		e.Close("OpenIDConnectProviderList")
+	}
+}
+
+func (x *ListOrganizationsFeaturesResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("OrganizationId", x.OrganizationId)
+	if x.EnabledFeatures != nil {
+		e.Open("EnabledFeatures")
+		encodeFeaturesListType(e, x.EnabledFeatures)
+		e.Close("EnabledFeatures")
 	}
 }
 
@@ -2739,6 +2843,12 @@ func encodeEvaluationResultsListType(e *awsapi.XMLEncoder, list []EvaluationResu
 		e.Open("member")
 		list[i].encodeXML(e)
 		e.Close("member")
+	}
+}
+
+func encodeFeaturesListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
 	}
 }
 

@@ -24,6 +24,7 @@ type Service interface {
 	AssumeRole(context.Context, *AssumeRoleRequest) (*AssumeRoleResponse, error)
 	AssumeRoleWithSAML(context.Context, *AssumeRoleWithSAMLRequest) (*AssumeRoleWithSAMLResponse, error)
 	AssumeRoleWithWebIdentity(context.Context, *AssumeRoleWithWebIdentityRequest) (*AssumeRoleWithWebIdentityResponse, error)
+	AssumeRoot(context.Context, *AssumeRootRequest) (*AssumeRootResponse, error)
 	DecodeAuthorizationMessage(context.Context, *DecodeAuthorizationMessageRequest) (*DecodeAuthorizationMessageResponse, error)
 	GetAccessKeyInfo(context.Context, *GetAccessKeyInfoRequest) (*GetAccessKeyInfoResponse, error)
 	GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
@@ -38,6 +39,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("AssumeRole", "sts:AssumeRole", awsapi.Signed, s.AssumeRole),
 		awsapi.Op("AssumeRoleWithSAML", "sts:AssumeRoleWithSAML", awsapi.Open, s.AssumeRoleWithSAML),
 		awsapi.Op("AssumeRoleWithWebIdentity", "sts:AssumeRoleWithWebIdentity", awsapi.Open, s.AssumeRoleWithWebIdentity),
+		awsapi.Op("AssumeRoot", "sts:AssumeRoot", awsapi.Signed, s.AssumeRoot),
 		awsapi.Op("DecodeAuthorizationMessage", "sts:DecodeAuthorizationMessage", awsapi.Signed, s.DecodeAuthorizationMessage),
 		awsapi.Op("GetAccessKeyInfo", "sts:GetAccessKeyInfo", awsapi.Signed, s.GetAccessKeyInfo),
 		awsapi.Op("GetCallerIdentity", "sts:GetCallerIdentity", awsapi.Signed, s.GetCallerIdentity),

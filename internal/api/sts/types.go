@@ -84,6 +84,22 @@ type AssumeRoleWithWebIdentityResponse struct {
 	SessionTokenSize            *int32           `json:"SessionTokenSize,omitzero"`
 }
 
+// AssumeRootRequest is the shape AssumeRootRequest.
+type AssumeRootRequest struct {
+	TargetPrincipal         *string               `json:"TargetPrincipal,omitzero"` // required
+	TaskPolicyArn           *PolicyDescriptorType `json:"TaskPolicyArn,omitzero"`   // required
+	DurationSeconds         *int32                `json:"DurationSeconds,omitzero"`
+	MinimumSessionTokenSize *int32                `json:"MinimumSessionTokenSize,omitzero"`
+}
+
+// AssumeRootResponse is the shape AssumeRootResponse.
+type AssumeRootResponse struct {
+	Credentials             *Credentials `json:"Credentials,omitzero"`
+	SourceIdentity          *string      `json:"SourceIdentity,omitzero"`
+	SessionTokenUtilization *int32       `json:"SessionTokenUtilization,omitzero"`
+	SessionTokenSize        *int32       `json:"SessionTokenSize,omitzero"`
+}
+
 // AssumedRoleUser is the shape AssumedRoleUser.
 type AssumedRoleUser struct {
 	AssumedRoleId *string `json:"AssumedRoleId,omitzero"`

@@ -16,6 +16,9 @@ func (x *AssumeRoleWithSAMLRequest) Validate(v *awsapi.Validator) { x.validate(v
 func (x *AssumeRoleWithWebIdentityRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AssumeRootRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *DecodeAuthorizationMessageRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -107,6 +110,19 @@ func (x *AssumeRoleWithWebIdentityRequest) validate(v *awsapi.Validator) {
 	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
 }
 
+func (x *AssumeRootRequest) validate(v *awsapi.Validator) {
+	v.Required("TargetPrincipal", x.TargetPrincipal != nil, false)
+	v.String("TargetPrincipal", x.TargetPrincipal, &ruleTargetPrincipalType)
+	v.Required("TaskPolicyArn", x.TaskPolicyArn != nil, false)
+	if x.TaskPolicyArn != nil {
+		v.Enter("TaskPolicyArn")
+		x.TaskPolicyArn.validate(v)
+		v.Leave()
+	}
+	v.Int("DurationSeconds", x.DurationSeconds, &ruleRootDurationSecondsType)
+	v.Int("MinimumSessionTokenSize", x.MinimumSessionTokenSize, &ruleMinimumSessionTokenSizeType)
+}
+
 func (x *DecodeAuthorizationMessageRequest) validate(v *awsapi.Validator) {
 	v.Required("EncodedMessage", x.EncodedMessage != nil, false)
 	v.String("EncodedMessage", x.EncodedMessage, &ruleEncodedMessageType)
@@ -182,7 +198,11 @@ func (x *Tag) validate(v *awsapi.Validator) {
 
 var ruleProvidedContextsListType = awsapi.SizeRule{Min: 1, Max: 5}
 
+var ruleRootDurationSecondsType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 900, HasMax: true}
+
 var ruleSAMLAssertionType = awsapi.StringRule{Min: 4, Max: 100000, Sensitive: true}
+
+var ruleTargetPrincipalType = awsapi.StringRule{Min: 12, Max: 2048}
 
 var ruleAccessKeyIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.NewPattern(`[\w]*`, `[\w]*`)}
 

@@ -31,6 +31,14 @@ func (x *AssumeRoleWithWebIdentityRequest) Decode(r *awsapi.Request) {
 func (x *AssumeRoleWithWebIdentityResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *AssumeRootRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *AssumeRootResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *DecodeAuthorizationMessageRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -111,6 +119,16 @@ func (x *AssumeRoleWithWebIdentityRequest) decodeQuery(q *awsapi.FormNode) {
 	x.ProviderId = q.Get("ProviderId").String()
 	x.PolicyArns = decodePolicyDescriptorListType(q.Get("PolicyArns"))
 	x.Policy = q.Get("Policy").String()
+	x.DurationSeconds = q.Get("DurationSeconds").Int()
+	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
+}
+
+func (x *AssumeRootRequest) decodeQuery(q *awsapi.FormNode) {
+	x.TargetPrincipal = q.Get("TargetPrincipal").String()
+	if n := q.Get("TaskPolicyArn"); n != nil {
+		x.TaskPolicyArn = new(PolicyDescriptorType)
+		x.TaskPolicyArn.decodeQuery(n)
+	}
 	x.DurationSeconds = q.Get("DurationSeconds").Int()
 	x.MinimumSessionTokenSize = q.Get("MinimumSessionTokenSize").Int()
 }
@@ -277,6 +295,17 @@ func (x *AssumeRoleWithWebIdentityResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.Int("PackedPolicySize", x.PackedPolicySize)
 	e.String("Provider", x.Provider)
 	e.String("Audience", x.Audience)
+	e.String("SourceIdentity", x.SourceIdentity)
+	e.Int("SessionTokenUtilization", x.SessionTokenUtilization)
+	e.Int("SessionTokenSize", x.SessionTokenSize)
+}
+
+func (x *AssumeRootResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Credentials != nil {
+		e.Open("Credentials")
+		x.Credentials.encodeXML(e)
+		e.Close("Credentials")
+	}
 	e.String("SourceIdentity", x.SourceIdentity)
 	e.Int("SessionTokenUtilization", x.SessionTokenUtilization)
 	e.Int("SessionTokenSize", x.SessionTokenSize)
