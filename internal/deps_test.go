@@ -19,7 +19,7 @@ var imports = map[string]string{
 	"trigger": "arn", "trigger/triggertest": "sigv4",
 	"access": "arn awsapi db policy sigv4",
 
-	"userpool":      "api/cognitoidp argon2id arn awsapi db ids notify seal srp token trigger",
+	"userpool":      "api/cognitoidp argon2id arn awsapi db ids notify saml seal srp token trigger",
 	"iam":           "api/iam arn awsapi db ids policy saml seal token",
 	"organizations": "api/organizations arn awsapi db iam ids policy",
 	"sts":           "access api/sts arn awsapi db iam ids policy saml seal token",

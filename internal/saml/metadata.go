@@ -30,6 +30,13 @@ type Metadata struct {
 	// Certificates hold the keys that it signs with. Only the keys count: that a certificate has expired, or who issued it,
 	// does not matter (SAML V2.0 Metadata Interoperability Profile; IAM does likewise).
 	Certificates []*x509.Certificate
+	// Where it takes requests by the HTTP-Redirect binding; "" if it does not say.
+	SingleSignOn, SingleLogout string
+}
+
+type endpoint struct {
+	Binding  string `xml:"Binding,attr"`
+	Location string `xml:"Location,attr"`
 }
 
 type keyDescriptor struct {
@@ -41,6 +48,8 @@ type roleDescriptor struct {
 	Protocols  string          `xml:"protocolSupportEnumeration,attr"`
 	ValidUntil string          `xml:"validUntil,attr"`
 	Keys       []keyDescriptor `xml:"urn:oasis:names:tc:SAML:2.0:metadata KeyDescriptor"`
+	SignOn     []endpoint      `xml:"urn:oasis:names:tc:SAML:2.0:metadata SingleSignOnService"`
+	Logout     []endpoint      `xml:"urn:oasis:names:tc:SAML:2.0:metadata SingleLogoutService"`
 }
 
 type entityDescriptor struct {
@@ -89,6 +98,7 @@ func ParseMetadata(document string) (*Metadata, error) {
 			m.ValidUntil = t
 		}
 	}
+	m.SingleSignOn, m.SingleLogout = redirect(e.Roles[0].SignOn), redirect(e.Roles[0].Logout)
 	for _, k := range e.Roles[0].Keys {
 		if k.Use != "" && k.Use != "signing" {
 			continue
@@ -107,6 +117,16 @@ func ParseMetadata(document string) (*Metadata, error) {
 		return bad("%d signing certificates, not 1 to %d", n, maxKeys)
 	}
 	return m, nil
+}
+
+// redirect returns the first location of the HTTP-Redirect binding.
+func redirect(endpoints []endpoint) string {
+	for _, e := range endpoints {
+		if e.Binding == "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" {
+			return strings.TrimSpace(e.Location)
+		}
+	}
+	return ""
 }
 
 func parseCertificate(text string) (*x509.Certificate, error) {

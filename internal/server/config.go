@@ -102,7 +102,8 @@ type Config struct {
 	GuestsPerMinute string
 	// KeyDays is after how many days the signing keys of user pools and identity pools are rotated. Empty or 0: only by `usher rotate-keys`.
 	KeyDays string
-	// OutboundPrivate allows keys of OIDC issuers to be fetched from private addresses.
+	// OutboundPrivate allows keys of OIDC issuers, and documents of the identity providers of user pools, to be fetched from private
+	// addresses.
 	OutboundPrivate bool
 	// ConfigFile is the configuration file.
 	ConfigFile string
@@ -152,7 +153,7 @@ func (c *Config) settings() []setting {
 		{"provider-urls", "USHER_PROVIDER_URLS", "where public web identity providers are found, if elsewhere: google=URL, apple=URL, facebook=URL, amazon=URL, comma separated", &c.ProviderURLs, nil},
 		{"guests-per-minute", "USHER_GUESTS_PER_MINUTE", "how many guests one client address may make in identity pools in a minute; 0 is any number (default 1500)", &c.GuestsPerMinute, nil},
 		{"key-days", "USHER_KEY_DAYS", "rotate the signing keys of user pools and identity pools after so many days (default: only by usher rotate-keys)", &c.KeyDays, nil},
-		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers on private addresses", nil, &c.OutboundPrivate},
+		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers and SAML metadata on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},
 	}
 }

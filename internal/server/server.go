@@ -189,7 +189,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	s.users = userpool.New(userpool.Service{
 		SignedOut: signedOut,
-		DB:        s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Region: cfg.Region, PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs),
+		DB:        s.db, Seal: s.keys, Signer: s.signer, Outbox: s.outbox, Triggers: triggers, Remote: remote(), Region: cfg.Region, PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs),
 		AWSIssuer: cfg.CompatIssuer == "aws", KeyLife: cfg.keyLife, Now: now, Log: s.log,
 	})
 	s.identities, err = identitypool.New(ctx, identitypool.Config{

@@ -273,6 +273,14 @@ func cacheAge(header string) time.Duration {
 	return defaultAge
 }
 
+// Document fetches a document that is no set of keys, under the same rules.
+func (r *Remote) Document(ctx context.Context, rawURL string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	body, _, err := r.document(ctx, rawURL, nil)
+	return body, err
+}
+
 // document fetches one document.
 func (r *Remote) document(ctx context.Context, rawURL string, thumbprints []string) ([]byte, http.Header, error) {
 	u, err := url.Parse(rawURL)
@@ -286,7 +294,7 @@ func (r *Remote) document(ctx context.Context, rawURL string, thumbprints []stri
 	if err != nil {
 		return nil, nil, err
 	}
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept", "application/json, application/samlmetadata+xml;q=0.9, */*;q=0.1")
 	dialer := net.Dialer{Control: guard(r.AllowedNetworks, r.AllowHTTP, u.Scheme == "http")}
 	transport := &http.Transport{
 		DialContext:            dialer.DialContext,

@@ -125,7 +125,13 @@ func addCustomAttributes(schema, in []cognitoidp.SchemaAttributeType) ([]cognito
 		}
 		schema = append(schema, s)
 	}
-	if custom := len(schema) - len(standardAttributes()); custom > maxCustomAttributes {
+	custom := 0
+	for i := range schema {
+		if strings.Contains(*schema[i].Name, ":") {
+			custom++
+		}
+	}
+	if custom > maxCustomAttributes {
 		return nil, errLimit("custom attributes", maxCustomAttributes)
 	}
 	return schema, nil
@@ -203,7 +209,7 @@ func (p *pool) readAttributes(in []cognitoidp.AttributeType, c *client, u *user)
 			return nil, errUpdateNoAttribute(name)
 		case c != nil && !c.writable(name):
 			return nil, errUnauthorizedWrite
-		case name == attrSub, u != nil && !*schema.Mutable && !(*schema.Required && u.attributes()[name] == ""):
+		case name == attrSub, name == attrIdentities, u != nil && !*schema.Mutable && !(*schema.Required && u.attributes()[name] == ""):
 			return nil, errImmutable(name)
 		}
 		if value != "" {
@@ -423,7 +429,7 @@ func (p *pool) deleteAttributes(u *user, names []string, c *client) error {
 			return errUpdateNoAttribute(name)
 		case c != nil && !c.writable(name):
 			return errUnauthorizedWrite
-		case name == attrSub || !*schema.Mutable:
+		case name == attrSub || name == attrIdentities || !*schema.Mutable:
 			return errImmutable(name)
 		case *schema.Required:
 			return errRequiredDelete(name)

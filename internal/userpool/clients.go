@@ -128,6 +128,9 @@ func (s *Service) CreateUserPoolClient(ctx context.Context, in *cognitoidp.Creat
 		if err := checkCustomScopes(ctx, tx, p, settings.AllowedOAuthScopes); err != nil {
 			return err
 		}
+		if err := checkProviders(ctx, tx, p, settings.SupportedIdentityProviders); err != nil {
+			return err
+		}
 		n, err := db.One[int](ctx, tx, `SELECT count(*) FROM user_pool_clients WHERE pool_id = $1`, p.ID)
 		if err != nil {
 			return err
@@ -179,6 +182,9 @@ func (s *Service) UpdateUserPoolClient(ctx context.Context, in *cognitoidp.Updat
 			return err
 		}
 		if err := checkCustomScopes(ctx, tx, p, settings.AllowedOAuthScopes); err != nil {
+			return err
+		}
+		if err := checkProviders(ctx, tx, p, settings.SupportedIdentityProviders); err != nil {
 			return err
 		}
 		row.Doc.V, row.Modified = *settings, s.now()
@@ -277,11 +283,6 @@ func clientSettings(p *pool, in *cognitoidp.UpdateUserPoolClientRequest, secret 
 	}
 	if *s.EnablePropagateAdditionalUserContextData && !secret {
 		return nil, errPropagateSecret
-	}
-	for _, name := range s.SupportedIdentityProviders {
-		if name != "COGNITO" {
-			return nil, errProviderNotFound(name, p.ID)
-		}
 	}
 	if err := checkFlows(s, secret); err != nil {
 		return nil, err

@@ -89,7 +89,6 @@ func TestClientSettings(t *testing.T) {
 		{`{"WriteAttributes":["email","email_verified"]}`, "InvalidParameterException", "Invalid write attributes"},
 		{`{"WriteAttributes":["email","sub"]}`, "InvalidParameterException", "Invalid write attributes"},
 		{`{"SupportedIdentityProviders":["COGNITO"]}`, "", ""},
-		{`{"SupportedIdentityProviders":["Google"]}`, "InvalidParameterException", "The provider Google does not exist for User Pool eu-central-1_AbCdEfGhI."},
 		{`{"AllowedOAuthFlowsUserPoolClient":true}`, "InvalidParameterException", "AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows."},
 		{`{"AllowedOAuthFlowsUserPoolClient":true,"AllowedOAuthFlows":["code"],"AllowedOAuthScopes":["openid"]}`, "InvalidParameterException", "CallbackURLs"},
 		{`{"AllowedOAuthFlowsUserPoolClient":true,"AllowedOAuthFlows":["code"],"AllowedOAuthScopes":["openid"],"CallbackURLs":["https://example.com/"],"DefaultRedirectURI":"https://example.com/"}`, "", ""},

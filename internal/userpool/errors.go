@@ -398,6 +398,65 @@ func errLimit(what string, most int) *awsapi.Error {
 	return cognitoidp.ErrLimitExceeded.Msg("The limit of %d %s is reached.", most, what)
 }
 
+// Identity providers and linking.
+var (
+	errProviderChanged = cognitoidp.ErrConcurrentModification.Msg("The identity provider has been changed meanwhile.")
+	errDiscovery       = cognitoidp.ErrInvalidParameter.Msg("Unable to contact well-known endpoint")
+	errMetadataSource  = cognitoidp.ErrInvalidParameter.Msg("ProviderDetails takes either MetadataURL or MetadataFile.")
+	errMerging         = cognitoidp.ErrInvalidParameter.Msg("Merging is not currently supported, provide a SourceUser that has not been signed up in order to link")
+	errLinkedAlready   = cognitoidp.ErrInvalidParameter.Msg("SourceUser is already linked to DestinationUser")
+	errLinkedElsewhere = cognitoidp.ErrAliasExists.Msg("SourceUser is already linked to another user.")
+	errIdentityValue   = cognitoidp.ErrInvalidParameter.Msg("ProviderAttributeValue is not valid.")
+)
+
+func errIdentityProvider(name string) *awsapi.Error {
+	return cognitoidp.ErrResourceNotFound.Msg("Identity provider %s does not exist.", name)
+}
+
+func errProviderExists(name string) *awsapi.Error {
+	return cognitoidp.ErrDuplicateProvider.Msg("A provider of the name %s exists already in the user pool.", name)
+}
+
+func errIdentifierTaken(identifier string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The identifier %s is that of another provider.", identifier)
+}
+
+func errProviderName(text string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s", text)
+}
+
+func errProviderDetail(key, what string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Invalid ProviderDetails: %s %s.", key, what)
+}
+
+func errMapping(attribute, what string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Invalid AttributeMapping: %s %s.", attribute, what)
+}
+
+func errMetadataFetch(from string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("Error retrieving metadata from %s", from)
+}
+
+func errMetadata(why string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The SAML metadata cannot be used: %s.", why)
+}
+
+func errProviderBegins(name string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("The provider %s begins sign-ins (IDPInit): the client can have SAML providers only.", name)
+}
+
+func errIdentityMember(user, members string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s needs %s.", user, members)
+}
+
+func errIdentityAttribute(attribute, kind string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("%s is not a ProviderAttributeName for %s: it is Cognito_Subject or, for OIDC and SAML, a mapped attribute.", attribute, kind)
+}
+
+func errLinkImmutable(attribute string) *awsapi.Error {
+	return cognitoidp.ErrInvalidParameter.Msg("DestinationUser has the immutable attribute %s.", attribute)
+}
+
 // ListUsers.
 func errSearchAttribute(name string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("Invalid search attribute: %s", name)

@@ -197,6 +197,7 @@ type userDoc struct {
 	Hash       []byte            `json:"hash,omitempty"`    // slow hash of the password, sealed like the verifier; see passwordStorage
 	MFA        userMFA           `json:"mfa,omitzero"`
 	Passkeys   map[string]int    `json:"passkeys,omitempty"` // how many, by relying party
+	Identities []identity        `json:"identities,omitempty"`
 }
 
 // oldPassword is a password that may not be used again.

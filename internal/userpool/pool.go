@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
@@ -15,6 +16,9 @@ func poolScope(id string) string { return "pool/" + id }
 
 // pool returns the pool with that id, of whichever account.
 func (s *Service) pool(ctx context.Context, id string) (*pool, error) {
+	if strings.Contains(id, "\x00") {
+		return nil, errPoolNotFound(id) // PostgreSQL refuses to compare with it
+	}
 	return s.pools.Get(ctx, id, poolScope(id), func(ctx context.Context) (*pool, error) {
 		p, err := readPool(ctx, s.DB, id)
 		if err != nil {
@@ -232,6 +236,8 @@ func (s *Service) DeleteUserPool(ctx context.Context, in *cognitoidp.DeleteUserP
 			`DELETE FROM user_pools WHERE id = $1`,
 			`DELETE FROM user_pool_clients WHERE pool_id = $1`,
 			`DELETE FROM user_pool_keys WHERE pool_id = $1`,
+			`DELETE FROM user_pool_saml_keys WHERE pool_id = $1`,
+			`DELETE FROM user_pool_identity_providers WHERE pool_id = $1`,
 			`INSERT INTO user_pool_remains (pool_id) VALUES ($1)`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {

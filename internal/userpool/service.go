@@ -30,6 +30,7 @@ type Service struct {
 	Signer    *token.Signer
 	Outbox    Outbox
 	Triggers  *trigger.Invoker // nil: pools cannot have triggers
+	Remote    *token.Remote    // fetches documents of identity providers; nil: from public addresses
 	Region    string           // of the pools that are created
 	PublicURL string           // base of the issuers, without a slash at the end
 	AliasURLs []string         // further bases, such as former ones, whose tokens are accepted
@@ -51,6 +52,8 @@ type Service struct {
 	decoyVerifier []byte // sealed; opened where an invented user has none
 
 	totpSecrets     *seal.Box // of authenticator apps, each for its pool and sub
+	providerSecrets *seal.Box // of identity providers, each for its pool and name
+	samlKeys        *seal.Box // each for its pool
 	deviceVerifiers *seal.Box // SRP verifiers of devices, each for its pool, sub and key
 	passkeys        *seal.Box // public keys of passkeys, each for its pool, sub and id
 
@@ -81,6 +84,9 @@ const (
 
 // New returns s, ready to serve.
 func New(s Service) *Service {
+	if s.Remote == nil {
+		s.Remote = &token.Remote{}
+	}
 	s.pools = db.NewCache[string, *pool](s.DB, "user pools", maxCachedPools)
 	s.clients = db.NewCache[string, *client](s.DB, "app clients", maxCachedClients)
 	s.verifiers = s.Seal.Box("user pool password verifier")
@@ -88,6 +94,8 @@ func New(s Service) *Service {
 	s.secrets = s.Seal.Box("app client secret")
 	s.pages = s.Seal.Box("user pool pagination token")
 	s.totpSecrets = s.Seal.Box("user pool software token")
+	s.providerSecrets = s.Seal.Box("user pool identity provider secret")
+	s.samlKeys = s.Seal.Box("user pool SAML key")
 	s.deviceVerifiers = s.Seal.Box("user pool device verifier")
 	s.passkeys = s.Seal.Box("user pool passkey")
 	s.initAuth()

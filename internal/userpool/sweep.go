@@ -38,6 +38,8 @@ var remains = []struct{ table, key string }{
 	{"user_pool_resource_servers", "pool_id, identifier"},
 	{"user_pool_session_settings", "pool_id, client_id"},
 	{"user_sessions", "pool_id, sub, id"},
+	{"user_pool_provider_identifiers", "pool_id, identifier"},
+	{"user_identities", "pool_id, provider, attribute, value"},
 	{"user_import_jobs", "pool_id, id"},
 	{"user_import_files", "pool_id, job_id, piece"},
 }

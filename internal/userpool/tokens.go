@@ -144,6 +144,9 @@ type claims map[string]any
 // addAttributes adds the attributes that the client may read, typed as the developer guide, "Understanding the identity
 // (ID) token", has them.
 func (id claims) addAttributes(p *pool, c *client, u *user) {
+	if len(u.Doc.V.Identities) > 0 && c.readable(attrIdentities) {
+		id[attrIdentities] = u.identitiesClaim()
+	}
 	for name, value := range u.attributes() {
 		if name == "sub" || strings.HasPrefix(name, "dev:") || !c.readable(name) {
 			continue

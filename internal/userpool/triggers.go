@@ -76,6 +76,9 @@ func (u *user) eventAttributes() map[string]string {
 	if attributes == nil {
 		attributes = map[string]string{}
 	}
+	if identities := u.identitiesText(); identities != "" {
+		attributes[attrIdentities] = identities
+	}
 	attributes[attrSub], attributes["cognito:user_status"] = u.Sub, u.Status
 	return attributes
 }

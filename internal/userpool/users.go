@@ -234,7 +234,7 @@ func (s *Service) deleteUser(ctx context.Context, tx *db.Tx, u *user) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM user_group_members WHERE pool_id = $1 AND username_key = $2`, u.PoolID, u.Key); err != nil {
 		return err
 	}
-	for _, table := range []string{"user_codes", "user_rates", "user_software_tokens", "user_devices", "user_recovery_codes", "user_passkeys"} {
+	for _, table := range []string{"user_codes", "user_rates", "user_identities", "user_software_tokens", "user_devices", "user_recovery_codes", "user_passkeys"} {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE pool_id = $1 AND sub = $2`, u.PoolID, u.Sub); err != nil {
 			return err
 		}

@@ -19,6 +19,9 @@ func (s *Service) GetUser(ctx context.Context, in *cognitoidp.GetUserRequest) (*
 			out.UserAttributes = append(out.UserAttributes, cognitoidp.AttributeType{Name: new(name), Value: new(b.user.attributes()[name])})
 		}
 	}
+	if identities := b.user.identitiesText(); identities != "" && b.client.readable(attrIdentities) {
+		out.UserAttributes = append(out.UserAttributes, cognitoidp.AttributeType{Name: new(attrIdentities), Value: &identities})
+	}
 	return out, nil
 }
 

@@ -25,6 +25,9 @@ func wireAttributes(p *pool, u *user, visible func(name string) bool) []cognitoi
 		if *name == attrSub {
 			value = u.Sub
 		}
+		if *name == attrIdentities {
+			value = u.identitiesText()
+		}
 		if value != "" && visible(*name) {
 			attributes = append(attributes, cognitoidp.AttributeType{Name: name, Value: &value})
 		}

@@ -143,6 +143,16 @@ const (
 	FeatureTypeDisabled = "DISABLED"
 )
 
+// Values of IdentityProviderTypeType.
+const (
+	IdentityProviderTypeTypeSaml            = "SAML"
+	IdentityProviderTypeTypeFacebook        = "Facebook"
+	IdentityProviderTypeTypeGoogle          = "Google"
+	IdentityProviderTypeTypeLoginWithAmazon = "LoginWithAmazon"
+	IdentityProviderTypeTypeSignInWithApple = "SignInWithApple"
+	IdentityProviderTypeTypeOidc            = "OIDC"
+)
+
 // Values of InboundFederationLambdaVersionType.
 const (
 	InboundFederationLambdaVersionTypeV10 = "V1_0"

@@ -29,6 +29,7 @@ type Service interface {
 	AdminDeleteSoftwareToken(context.Context, *AdminDeleteSoftwareTokenRequest) (*AdminDeleteSoftwareTokenResponse, error)
 	AdminDeleteUser(context.Context, *AdminDeleteUserRequest) error
 	AdminDeleteUserAttributes(context.Context, *AdminDeleteUserAttributesRequest) (*AdminDeleteUserAttributesResponse, error)
+	AdminDisableProviderForUser(context.Context, *AdminDisableProviderForUserRequest) (*AdminDisableProviderForUserResponse, error)
 	AdminDisableUser(context.Context, *AdminDisableUserRequest) (*AdminDisableUserResponse, error)
 	AdminEnableUser(context.Context, *AdminEnableUserRequest) (*AdminEnableUserResponse, error)
 	AdminForgetDevice(context.Context, *AdminForgetDeviceRequest) error
@@ -36,6 +37,7 @@ type Service interface {
 	AdminGetUser(context.Context, *AdminGetUserRequest) (*AdminGetUserResponse, error)
 	AdminGetUserAuthFactors(context.Context, *AdminGetUserAuthFactorsRequest) (*AdminGetUserAuthFactorsResponse, error)
 	AdminInitiateAuth(context.Context, *AdminInitiateAuthRequest) (*AdminInitiateAuthResponse, error)
+	AdminLinkProviderForUser(context.Context, *AdminLinkProviderForUserRequest) (*AdminLinkProviderForUserResponse, error)
 	AdminListDevices(context.Context, *AdminListDevicesRequest) (*AdminListDevicesResponse, error)
 	AdminListGroupsForUser(context.Context, *AdminListGroupsForUserRequest) (*AdminListGroupsForUserResponse, error)
 	AdminListUserSessions(context.Context, *AdminListUserSessionsRequest) (*AdminListUserSessionsResponse, error)
@@ -56,11 +58,13 @@ type Service interface {
 	ConfirmForgotPassword(context.Context, *ConfirmForgotPasswordRequest) (*ConfirmForgotPasswordResponse, error)
 	ConfirmSignUp(context.Context, *ConfirmSignUpRequest) (*ConfirmSignUpResponse, error)
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
+	CreateIdentityProvider(context.Context, *CreateIdentityProviderRequest) (*CreateIdentityProviderResponse, error)
 	CreateResourceServer(context.Context, *CreateResourceServerRequest) (*CreateResourceServerResponse, error)
 	CreateUserImportJob(context.Context, *CreateUserImportJobRequest) (*CreateUserImportJobResponse, error)
 	CreateUserPool(context.Context, *CreateUserPoolRequest) (*CreateUserPoolResponse, error)
 	CreateUserPoolClient(context.Context, *CreateUserPoolClientRequest) (*CreateUserPoolClientResponse, error)
 	DeleteGroup(context.Context, *DeleteGroupRequest) error
+	DeleteIdentityProvider(context.Context, *DeleteIdentityProviderRequest) error
 	DeleteResourceServer(context.Context, *DeleteResourceServerRequest) error
 	DeleteUser(context.Context, *DeleteUserRequest) error
 	DeleteUserAttributes(context.Context, *DeleteUserAttributesRequest) (*DeleteUserAttributesResponse, error)
@@ -68,6 +72,7 @@ type Service interface {
 	DeleteUserPoolClient(context.Context, *DeleteUserPoolClientRequest) error
 	DeleteUserPoolClientSecret(context.Context, *DeleteUserPoolClientSecretRequest) (*DeleteUserPoolClientSecretResponse, error)
 	DeleteWebAuthnCredential(context.Context, *DeleteWebAuthnCredentialRequest) (*DeleteWebAuthnCredentialResponse, error)
+	DescribeIdentityProvider(context.Context, *DescribeIdentityProviderRequest) (*DescribeIdentityProviderResponse, error)
 	DescribeResourceServer(context.Context, *DescribeResourceServerRequest) (*DescribeResourceServerResponse, error)
 	DescribeUserImportJob(context.Context, *DescribeUserImportJobRequest) (*DescribeUserImportJobResponse, error)
 	DescribeUserPool(context.Context, *DescribeUserPoolRequest) (*DescribeUserPoolResponse, error)
@@ -77,6 +82,8 @@ type Service interface {
 	GetCSVHeader(context.Context, *GetCSVHeaderRequest) (*GetCSVHeaderResponse, error)
 	GetDevice(context.Context, *GetDeviceRequest) (*GetDeviceResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
+	GetIdentityProviderByIdentifier(context.Context, *GetIdentityProviderByIdentifierRequest) (*GetIdentityProviderByIdentifierResponse, error)
+	GetSigningCertificate(context.Context, *GetSigningCertificateRequest) (*GetSigningCertificateResponse, error)
 	GetTokensFromRefreshToken(context.Context, *GetTokensFromRefreshTokenRequest) (*GetTokensFromRefreshTokenResponse, error)
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	GetUserAttributeVerificationCode(context.Context, *GetUserAttributeVerificationCodeRequest) (*GetUserAttributeVerificationCodeResponse, error)
@@ -88,6 +95,7 @@ type Service interface {
 	InitiateAuth(context.Context, *InitiateAuthRequest) (*InitiateAuthResponse, error)
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
+	ListIdentityProviders(context.Context, *ListIdentityProvidersRequest) (*ListIdentityProvidersResponse, error)
 	ListResourceServers(context.Context, *ListResourceServersRequest) (*ListResourceServersResponse, error)
 	ListTagsForResource(context.Context, *ListTagsForResourceRequest) (*ListTagsForResourceResponse, error)
 	ListUserImportJobs(context.Context, *ListUserImportJobsRequest) (*ListUserImportJobsResponse, error)
@@ -115,6 +123,7 @@ type Service interface {
 	UntagResource(context.Context, *UntagResourceRequest) (*UntagResourceResponse, error)
 	UpdateDeviceStatus(context.Context, *UpdateDeviceStatusRequest) (*UpdateDeviceStatusResponse, error)
 	UpdateGroup(context.Context, *UpdateGroupRequest) (*UpdateGroupResponse, error)
+	UpdateIdentityProvider(context.Context, *UpdateIdentityProviderRequest) (*UpdateIdentityProviderResponse, error)
 	UpdateResourceServer(context.Context, *UpdateResourceServerRequest) (*UpdateResourceServerResponse, error)
 	UpdateUserAttributes(context.Context, *UpdateUserAttributesRequest) (*UpdateUserAttributesResponse, error)
 	UpdateUserPool(context.Context, *UpdateUserPoolRequest) (*UpdateUserPoolResponse, error)
@@ -134,6 +143,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("AdminDeleteSoftwareToken", "cognito-idp:AdminDeleteSoftwareToken", awsapi.Signed, s.AdminDeleteSoftwareToken),
 		awsapi.OpNoOutput("AdminDeleteUser", "cognito-idp:AdminDeleteUser", awsapi.Signed, s.AdminDeleteUser),
 		awsapi.Op("AdminDeleteUserAttributes", "cognito-idp:AdminDeleteUserAttributes", awsapi.Signed, s.AdminDeleteUserAttributes),
+		awsapi.Op("AdminDisableProviderForUser", "cognito-idp:AdminDisableProviderForUser", awsapi.Signed, s.AdminDisableProviderForUser),
 		awsapi.Op("AdminDisableUser", "cognito-idp:AdminDisableUser", awsapi.Signed, s.AdminDisableUser),
 		awsapi.Op("AdminEnableUser", "cognito-idp:AdminEnableUser", awsapi.Signed, s.AdminEnableUser),
 		awsapi.OpNoOutput("AdminForgetDevice", "cognito-idp:AdminForgetDevice", awsapi.Signed, s.AdminForgetDevice),
@@ -141,6 +151,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("AdminGetUser", "cognito-idp:AdminGetUser", awsapi.Signed, s.AdminGetUser),
 		awsapi.Op("AdminGetUserAuthFactors", "cognito-idp:AdminGetUserAuthFactors", awsapi.Signed, s.AdminGetUserAuthFactors),
 		awsapi.Op("AdminInitiateAuth", "cognito-idp:AdminInitiateAuth", awsapi.Signed, s.AdminInitiateAuth),
+		awsapi.Op("AdminLinkProviderForUser", "cognito-idp:AdminLinkProviderForUser", awsapi.Signed, s.AdminLinkProviderForUser),
 		awsapi.Op("AdminListDevices", "cognito-idp:AdminListDevices", awsapi.Signed, s.AdminListDevices),
 		awsapi.Op("AdminListGroupsForUser", "cognito-idp:AdminListGroupsForUser", awsapi.Signed, s.AdminListGroupsForUser),
 		awsapi.Op("AdminListUserSessions", "cognito-idp:AdminListUserSessions", awsapi.Signed, s.AdminListUserSessions),
@@ -161,11 +172,13 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ConfirmForgotPassword", "cognito-idp:ConfirmForgotPassword", awsapi.Open, s.ConfirmForgotPassword),
 		awsapi.Op("ConfirmSignUp", "cognito-idp:ConfirmSignUp", awsapi.Open, s.ConfirmSignUp),
 		awsapi.Op("CreateGroup", "cognito-idp:CreateGroup", awsapi.Signed, s.CreateGroup),
+		awsapi.Op("CreateIdentityProvider", "cognito-idp:CreateIdentityProvider", awsapi.Signed, s.CreateIdentityProvider),
 		awsapi.Op("CreateResourceServer", "cognito-idp:CreateResourceServer", awsapi.Signed, s.CreateResourceServer),
 		awsapi.Op("CreateUserImportJob", "cognito-idp:CreateUserImportJob", awsapi.Signed, s.CreateUserImportJob),
 		awsapi.Op("CreateUserPool", "cognito-idp:CreateUserPool", awsapi.Signed, s.CreateUserPool),
 		awsapi.Op("CreateUserPoolClient", "cognito-idp:CreateUserPoolClient", awsapi.Signed, s.CreateUserPoolClient),
 		awsapi.OpNoOutput("DeleteGroup", "cognito-idp:DeleteGroup", awsapi.Signed, s.DeleteGroup),
+		awsapi.OpNoOutput("DeleteIdentityProvider", "cognito-idp:DeleteIdentityProvider", awsapi.Signed, s.DeleteIdentityProvider),
 		awsapi.OpNoOutput("DeleteResourceServer", "cognito-idp:DeleteResourceServer", awsapi.Signed, s.DeleteResourceServer),
 		awsapi.OpNoOutput("DeleteUser", "cognito-idp:DeleteUser", awsapi.Bearer, s.DeleteUser),
 		awsapi.Op("DeleteUserAttributes", "cognito-idp:DeleteUserAttributes", awsapi.Bearer, s.DeleteUserAttributes),
@@ -173,6 +186,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("DeleteUserPoolClient", "cognito-idp:DeleteUserPoolClient", awsapi.Signed, s.DeleteUserPoolClient),
 		awsapi.Op("DeleteUserPoolClientSecret", "cognito-idp:DeleteUserPoolClientSecret", awsapi.Signed, s.DeleteUserPoolClientSecret),
 		awsapi.Op("DeleteWebAuthnCredential", "cognito-idp:DeleteWebAuthnCredential", awsapi.Bearer, s.DeleteWebAuthnCredential),
+		awsapi.Op("DescribeIdentityProvider", "cognito-idp:DescribeIdentityProvider", awsapi.Signed, s.DescribeIdentityProvider),
 		awsapi.Op("DescribeResourceServer", "cognito-idp:DescribeResourceServer", awsapi.Signed, s.DescribeResourceServer),
 		awsapi.Op("DescribeUserImportJob", "cognito-idp:DescribeUserImportJob", awsapi.Signed, s.DescribeUserImportJob),
 		awsapi.Op("DescribeUserPool", "cognito-idp:DescribeUserPool", awsapi.Signed, s.DescribeUserPool),
@@ -182,6 +196,8 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetCSVHeader", "cognito-idp:GetCSVHeader", awsapi.Signed, s.GetCSVHeader),
 		awsapi.Op("GetDevice", "cognito-idp:GetDevice", awsapi.Open, s.GetDevice),
 		awsapi.Op("GetGroup", "cognito-idp:GetGroup", awsapi.Signed, s.GetGroup),
+		awsapi.Op("GetIdentityProviderByIdentifier", "cognito-idp:GetIdentityProviderByIdentifier", awsapi.Signed, s.GetIdentityProviderByIdentifier),
+		awsapi.Op("GetSigningCertificate", "cognito-idp:GetSigningCertificate", awsapi.Signed, s.GetSigningCertificate),
 		awsapi.Op("GetTokensFromRefreshToken", "cognito-idp:GetTokensFromRefreshToken", awsapi.Open, s.GetTokensFromRefreshToken),
 		awsapi.Op("GetUser", "cognito-idp:GetUser", awsapi.Bearer, s.GetUser),
 		awsapi.Op("GetUserAttributeVerificationCode", "cognito-idp:GetUserAttributeVerificationCode", awsapi.Bearer, s.GetUserAttributeVerificationCode),
@@ -193,6 +209,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("InitiateAuth", "cognito-idp:InitiateAuth", awsapi.Open, s.InitiateAuth),
 		awsapi.Op("ListDevices", "cognito-idp:ListDevices", awsapi.Bearer, s.ListDevices),
 		awsapi.Op("ListGroups", "cognito-idp:ListGroups", awsapi.Signed, s.ListGroups),
+		awsapi.Op("ListIdentityProviders", "cognito-idp:ListIdentityProviders", awsapi.Signed, s.ListIdentityProviders),
 		awsapi.Op("ListResourceServers", "cognito-idp:ListResourceServers", awsapi.Signed, s.ListResourceServers),
 		awsapi.Op("ListTagsForResource", "cognito-idp:ListTagsForResource", awsapi.Signed, s.ListTagsForResource),
 		awsapi.Op("ListUserImportJobs", "cognito-idp:ListUserImportJobs", awsapi.Signed, s.ListUserImportJobs),
@@ -220,6 +237,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("UntagResource", "cognito-idp:UntagResource", awsapi.Signed, s.UntagResource),
 		awsapi.Op("UpdateDeviceStatus", "cognito-idp:UpdateDeviceStatus", awsapi.Bearer, s.UpdateDeviceStatus),
 		awsapi.Op("UpdateGroup", "cognito-idp:UpdateGroup", awsapi.Signed, s.UpdateGroup),
+		awsapi.Op("UpdateIdentityProvider", "cognito-idp:UpdateIdentityProvider", awsapi.Signed, s.UpdateIdentityProvider),
 		awsapi.Op("UpdateResourceServer", "cognito-idp:UpdateResourceServer", awsapi.Signed, s.UpdateResourceServer),
 		awsapi.Op("UpdateUserAttributes", "cognito-idp:UpdateUserAttributes", awsapi.Bearer, s.UpdateUserAttributes),
 		awsapi.Op("UpdateUserPool", "cognito-idp:UpdateUserPool", awsapi.Signed, s.UpdateUserPool),

@@ -109,6 +109,16 @@ type AdminDeleteUserRequest struct {
 	Username   *string `json:"Username,omitzero" sensitive:"true"` // required
 }
 
+// AdminDisableProviderForUserRequest is the shape AdminDisableProviderForUserRequest.
+type AdminDisableProviderForUserRequest struct {
+	UserPoolId *string                     `json:"UserPoolId,omitzero"` // required
+	User       *ProviderUserIdentifierType `json:"User,omitzero"`       // required
+}
+
+// AdminDisableProviderForUserResponse is the shape AdminDisableProviderForUserResponse.
+type AdminDisableProviderForUserResponse struct {
+}
+
 // AdminDisableUserRequest is the shape AdminDisableUserRequest.
 type AdminDisableUserRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"`                // required
@@ -200,6 +210,17 @@ type AdminInitiateAuthResponse struct {
 	ChallengeParameters  map[string]string         `json:"ChallengeParameters,omitzero"`
 	AuthenticationResult *AuthenticationResultType `json:"AuthenticationResult,omitzero"`
 	AvailableChallenges  []string                  `json:"AvailableChallenges,omitzero"`
+}
+
+// AdminLinkProviderForUserRequest is the shape AdminLinkProviderForUserRequest.
+type AdminLinkProviderForUserRequest struct {
+	UserPoolId      *string                     `json:"UserPoolId,omitzero"`      // required
+	DestinationUser *ProviderUserIdentifierType `json:"DestinationUser,omitzero"` // required
+	SourceUser      *ProviderUserIdentifierType `json:"SourceUser,omitzero"`      // required
+}
+
+// AdminLinkProviderForUserResponse is the shape AdminLinkProviderForUserResponse.
+type AdminLinkProviderForUserResponse struct {
 }
 
 // AdminListDevicesRequest is the shape AdminListDevicesRequest.
@@ -522,6 +543,22 @@ type CreateGroupResponse struct {
 	Group *GroupType `json:"Group,omitzero"`
 }
 
+// CreateIdentityProviderRequest is the shape CreateIdentityProviderRequest.
+type CreateIdentityProviderRequest struct {
+	UserPoolId       *string           `json:"UserPoolId,omitzero"`      // required
+	ProviderName     *string           `json:"ProviderName,omitzero"`    // required
+	ProviderType     *string           `json:"ProviderType,omitzero"`    // required
+	ProviderDetails  map[string]string `json:"ProviderDetails,omitzero"` // required
+	AttributeMapping map[string]string `json:"AttributeMapping,omitzero"`
+	IdpIdentifiers   []string          `json:"IdpIdentifiers,omitzero"`
+	AcrMapping       map[string]string `json:"AcrMapping,omitzero"`
+}
+
+// CreateIdentityProviderResponse is the shape CreateIdentityProviderResponse.
+type CreateIdentityProviderResponse struct {
+	IdentityProvider *IdentityProviderType `json:"IdentityProvider,omitzero"`
+}
+
 // CreateResourceServerRequest is the shape CreateResourceServerRequest.
 type CreateResourceServerRequest struct {
 	UserPoolId *string                   `json:"UserPoolId,omitzero"` // required
@@ -645,6 +682,12 @@ type DeleteGroupRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"` // required
 }
 
+// DeleteIdentityProviderRequest is the shape DeleteIdentityProviderRequest.
+type DeleteIdentityProviderRequest struct {
+	UserPoolId   *string `json:"UserPoolId,omitzero"`   // required
+	ProviderName *string `json:"ProviderName,omitzero"` // required
+}
+
 // DeleteResourceServerRequest is the shape DeleteResourceServerRequest.
 type DeleteResourceServerRequest struct {
 	UserPoolId *string `json:"UserPoolId,omitzero"` // required
@@ -696,6 +739,17 @@ type DeleteWebAuthnCredentialRequest struct {
 
 // DeleteWebAuthnCredentialResponse is the shape DeleteWebAuthnCredentialResponse.
 type DeleteWebAuthnCredentialResponse struct {
+}
+
+// DescribeIdentityProviderRequest is the shape DescribeIdentityProviderRequest.
+type DescribeIdentityProviderRequest struct {
+	UserPoolId   *string `json:"UserPoolId,omitzero"`   // required
+	ProviderName *string `json:"ProviderName,omitzero"` // required
+}
+
+// DescribeIdentityProviderResponse is the shape DescribeIdentityProviderResponse.
+type DescribeIdentityProviderResponse struct {
+	IdentityProvider *IdentityProviderType `json:"IdentityProvider,omitzero"`
 }
 
 // DescribeResourceServerRequest is the shape DescribeResourceServerRequest.
@@ -848,6 +902,27 @@ type GetGroupResponse struct {
 	Group *GroupType `json:"Group,omitzero"`
 }
 
+// GetIdentityProviderByIdentifierRequest is the shape GetIdentityProviderByIdentifierRequest.
+type GetIdentityProviderByIdentifierRequest struct {
+	UserPoolId    *string `json:"UserPoolId,omitzero"`    // required
+	IdpIdentifier *string `json:"IdpIdentifier,omitzero"` // required
+}
+
+// GetIdentityProviderByIdentifierResponse is the shape GetIdentityProviderByIdentifierResponse.
+type GetIdentityProviderByIdentifierResponse struct {
+	IdentityProvider *IdentityProviderType `json:"IdentityProvider,omitzero"`
+}
+
+// GetSigningCertificateRequest is the shape GetSigningCertificateRequest.
+type GetSigningCertificateRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+}
+
+// GetSigningCertificateResponse is the shape GetSigningCertificateResponse.
+type GetSigningCertificateResponse struct {
+	Certificate *string `json:"Certificate,omitzero"`
+}
+
 // GetTokensFromRefreshTokenRequest is the shape GetTokensFromRefreshTokenRequest.
 type GetTokensFromRefreshTokenRequest struct {
 	RefreshToken   *string           `json:"RefreshToken,omitzero" sensitive:"true"` // required
@@ -966,6 +1041,19 @@ type HttpHeader struct {
 	HeaderValue *string `json:"headerValue,omitzero"`
 }
 
+// IdentityProviderType is the shape IdentityProviderType.
+type IdentityProviderType struct {
+	UserPoolId       *string           `json:"UserPoolId,omitzero"`
+	ProviderName     *string           `json:"ProviderName,omitzero"`
+	ProviderType     *string           `json:"ProviderType,omitzero"`
+	ProviderDetails  map[string]string `json:"ProviderDetails,omitzero"`
+	AttributeMapping map[string]string `json:"AttributeMapping,omitzero"`
+	IdpIdentifiers   []string          `json:"IdpIdentifiers,omitzero"`
+	LastModifiedDate *time.Time        `json:"LastModifiedDate,omitzero"`
+	CreationDate     *time.Time        `json:"CreationDate,omitzero"`
+	AcrMapping       map[string]string `json:"AcrMapping,omitzero"`
+}
+
 // InboundFederationLambdaType is the shape InboundFederationLambdaType.
 type InboundFederationLambdaType struct {
 	LambdaVersion *string `json:"LambdaVersion,omitzero"` // required
@@ -1046,6 +1134,19 @@ type ListGroupsRequest struct {
 type ListGroupsResponse struct {
 	Groups    []GroupType `json:"Groups,omitzero"`
 	NextToken *string     `json:"NextToken,omitzero"`
+}
+
+// ListIdentityProvidersRequest is the shape ListIdentityProvidersRequest.
+type ListIdentityProvidersRequest struct {
+	UserPoolId *string `json:"UserPoolId,omitzero"` // required
+	MaxResults *int32  `json:"MaxResults,omitzero"`
+	NextToken  *string `json:"NextToken,omitzero"`
+}
+
+// ListIdentityProvidersResponse is the shape ListIdentityProvidersResponse.
+type ListIdentityProvidersResponse struct {
+	Providers []ProviderDescription `json:"Providers,omitzero"`
+	NextToken *string               `json:"NextToken,omitzero"`
 }
 
 // ListResourceServersRequest is the shape ListResourceServersRequest.
@@ -1217,6 +1318,21 @@ type PasswordPolicyType struct {
 type PreTokenGenerationVersionConfigType struct {
 	LambdaVersion *string `json:"LambdaVersion,omitzero"` // required
 	LambdaArn     *string `json:"LambdaArn,omitzero"`     // required
+}
+
+// ProviderDescription is the shape ProviderDescription.
+type ProviderDescription struct {
+	ProviderName     *string    `json:"ProviderName,omitzero"`
+	ProviderType     *string    `json:"ProviderType,omitzero"`
+	LastModifiedDate *time.Time `json:"LastModifiedDate,omitzero"`
+	CreationDate     *time.Time `json:"CreationDate,omitzero"`
+}
+
+// ProviderUserIdentifierType is the shape ProviderUserIdentifierType.
+type ProviderUserIdentifierType struct {
+	ProviderName           *string `json:"ProviderName,omitzero"`
+	ProviderAttributeName  *string `json:"ProviderAttributeName,omitzero"`
+	ProviderAttributeValue *string `json:"ProviderAttributeValue,omitzero"`
 }
 
 // RecoveryOptionType is the shape RecoveryOptionType.
@@ -1550,6 +1666,21 @@ type UpdateGroupRequest struct {
 // UpdateGroupResponse is the shape UpdateGroupResponse.
 type UpdateGroupResponse struct {
 	Group *GroupType `json:"Group,omitzero"`
+}
+
+// UpdateIdentityProviderRequest is the shape UpdateIdentityProviderRequest.
+type UpdateIdentityProviderRequest struct {
+	UserPoolId       *string           `json:"UserPoolId,omitzero"`   // required
+	ProviderName     *string           `json:"ProviderName,omitzero"` // required
+	ProviderDetails  map[string]string `json:"ProviderDetails,omitzero"`
+	AttributeMapping map[string]string `json:"AttributeMapping,omitzero"`
+	IdpIdentifiers   []string          `json:"IdpIdentifiers,omitzero"`
+	AcrMapping       map[string]string `json:"AcrMapping,omitzero"`
+}
+
+// UpdateIdentityProviderResponse is the shape UpdateIdentityProviderResponse.
+type UpdateIdentityProviderResponse struct {
+	IdentityProvider *IdentityProviderType `json:"IdentityProvider,omitzero"`
 }
 
 // UpdateResourceServerRequest is the shape UpdateResourceServerRequest.

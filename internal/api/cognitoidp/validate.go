@@ -31,6 +31,9 @@ func (x *AdminDeleteUserAttributesRequest) Validate(v *awsapi.Validator) { x.val
 func (x *AdminDeleteUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *AdminDisableProviderForUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AdminDisableUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -50,6 +53,9 @@ func (x *AdminGetUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AdminInitiateAuthRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AdminLinkProviderForUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AdminListDevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -112,6 +118,9 @@ func (x *ConfirmSignUpRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 func (x *CreateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *CreateIdentityProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *CreateResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -125,6 +134,9 @@ func (x *CreateUserPoolRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DeleteIdentityProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -146,6 +158,9 @@ func (x *DeleteUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DeleteWebAuthnCredentialRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *DescribeIdentityProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *DescribeResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -173,6 +188,12 @@ func (x *GetDeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetIdentityProviderByIdentifierRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *GetSigningCertificateRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *GetTokensFromRefreshTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -206,6 +227,9 @@ func (x *ListDevicesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListGroupsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListIdentityProvidersRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListResourceServersRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -287,6 +311,9 @@ func (x *UpdateDeviceStatusRequest) Validate(v *awsapi.Validator) { x.validate(v
 
 // Validate checks the constraints of the model.
 func (x *UpdateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *UpdateIdentityProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *UpdateResourceServerRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -414,6 +441,17 @@ func (x *AdminDeleteUserRequest) validate(v *awsapi.Validator) {
 	v.String("Username", x.Username, &ruleUsernameType)
 }
 
+func (x *AdminDisableProviderForUserRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleStringType)
+	v.Required("User", x.User != nil, false)
+	if x.User != nil {
+		v.Enter("User")
+		x.User.validate(v)
+		v.Leave()
+	}
+}
+
 func (x *AdminDisableUserRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -480,6 +518,23 @@ func (x *AdminInitiateAuthRequest) validate(v *awsapi.Validator) {
 		v.Leave()
 	}
 	v.String("Session", x.Session, &ruleSessionType)
+}
+
+func (x *AdminLinkProviderForUserRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleStringType)
+	v.Required("DestinationUser", x.DestinationUser != nil, false)
+	if x.DestinationUser != nil {
+		v.Enter("DestinationUser")
+		x.DestinationUser.validate(v)
+		v.Leave()
+	}
+	v.Required("SourceUser", x.SourceUser != nil, false)
+	if x.SourceUser != nil {
+		v.Enter("SourceUser")
+		x.SourceUser.validate(v)
+		v.Leave()
+	}
 }
 
 func (x *AdminListDevicesRequest) validate(v *awsapi.Validator) {
@@ -745,6 +800,23 @@ func (x *CreateGroupRequest) validate(v *awsapi.Validator) {
 	v.Int("Precedence", x.Precedence, &rulePrecedenceType)
 }
 
+func (x *CreateIdentityProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ProviderName", x.ProviderName != nil, false)
+	v.String("ProviderName", x.ProviderName, &ruleProviderNameTypeV2)
+	v.Required("ProviderType", x.ProviderType != nil, false)
+	v.String("ProviderType", x.ProviderType, &ruleIdentityProviderTypeType)
+	v.Required("ProviderDetails", x.ProviderDetails != nil, false)
+	v.Values("ProviderDetails", x.ProviderDetails, &ruleStringType, &ruleStringType, false)
+	v.Values("AttributeMapping", x.AttributeMapping, &ruleAttributeMappingKeyType, &ruleStringType, false)
+	if x.IdpIdentifiers != nil {
+		v.Size("IdpIdentifiers", len(x.IdpIdentifiers), x.IdpIdentifiers, &ruleIdpIdentifiersListType)
+	}
+	v.Elements("IdpIdentifiers", x.IdpIdentifiers, &ruleIdpIdentifierType)
+	v.Values("AcrMapping", x.AcrMapping, &ruleStringType, &ruleStringType, false)
+}
+
 func (x *CreateResourceServerRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -951,6 +1023,13 @@ func (x *DeleteGroupRequest) validate(v *awsapi.Validator) {
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
 
+func (x *DeleteIdentityProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ProviderName", x.ProviderName != nil, false)
+	v.String("ProviderName", x.ProviderName, &ruleProviderNameType)
+}
+
 func (x *DeleteResourceServerRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -996,6 +1075,13 @@ func (x *DeleteWebAuthnCredentialRequest) validate(v *awsapi.Validator) {
 	v.String("AccessToken", x.AccessToken, &ruleTokenModelType)
 	v.Required("CredentialId", x.CredentialId != nil, false)
 	v.String("CredentialId", x.CredentialId, &ruleStringType)
+}
+
+func (x *DescribeIdentityProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ProviderName", x.ProviderName != nil, false)
+	v.String("ProviderName", x.ProviderName, &ruleProviderNameType)
 }
 
 func (x *DescribeResourceServerRequest) validate(v *awsapi.Validator) {
@@ -1092,6 +1178,18 @@ func (x *GetDeviceRequest) validate(v *awsapi.Validator) {
 func (x *GetGroupRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+}
+
+func (x *GetIdentityProviderByIdentifierRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("IdpIdentifier", x.IdpIdentifier != nil, false)
+	v.String("IdpIdentifier", x.IdpIdentifier, &ruleIdpIdentifierType)
+}
+
+func (x *GetSigningCertificateRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
 }
@@ -1235,6 +1333,13 @@ func (x *ListGroupsRequest) validate(v *awsapi.Validator) {
 	v.String("NextToken", x.NextToken, &rulePaginationKey)
 }
 
+func (x *ListIdentityProvidersRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Int("MaxResults", x.MaxResults, &ruleListProvidersLimitType)
+	v.String("NextToken", x.NextToken, &rulePaginationKeyType)
+}
+
 func (x *ListResourceServersRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -1335,6 +1440,12 @@ func (x *PreTokenGenerationVersionConfigType) validate(v *awsapi.Validator) {
 	v.String("LambdaVersion", x.LambdaVersion, &rulePreTokenGenerationLambdaVersionType)
 	v.Required("LambdaArn", x.LambdaArn != nil, false)
 	v.String("LambdaArn", x.LambdaArn, &ruleArnType)
+}
+
+func (x *ProviderUserIdentifierType) validate(v *awsapi.Validator) {
+	v.String("ProviderName", x.ProviderName, &ruleProviderNameType)
+	v.String("ProviderAttributeName", x.ProviderAttributeName, &ruleStringType)
+	v.String("ProviderAttributeValue", x.ProviderAttributeValue, &ruleStringType)
 }
 
 func (x *RecoveryOptionType) validate(v *awsapi.Validator) {
@@ -1609,6 +1720,20 @@ func (x *UpdateGroupRequest) validate(v *awsapi.Validator) {
 	v.Int("Precedence", x.Precedence, &rulePrecedenceType)
 }
 
+func (x *UpdateIdentityProviderRequest) validate(v *awsapi.Validator) {
+	v.Required("UserPoolId", x.UserPoolId != nil, false)
+	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
+	v.Required("ProviderName", x.ProviderName != nil, false)
+	v.String("ProviderName", x.ProviderName, &ruleProviderNameType)
+	v.Values("ProviderDetails", x.ProviderDetails, &ruleStringType, &ruleStringType, false)
+	v.Values("AttributeMapping", x.AttributeMapping, &ruleAttributeMappingKeyType, &ruleStringType, false)
+	if x.IdpIdentifiers != nil {
+		v.Size("IdpIdentifiers", len(x.IdpIdentifiers), x.IdpIdentifiers, &ruleIdpIdentifiersListType)
+	}
+	v.Elements("IdpIdentifiers", x.IdpIdentifiers, &ruleIdpIdentifierType)
+	v.Values("AcrMapping", x.AcrMapping, &ruleStringType, &ruleStringType, false)
+}
+
 func (x *UpdateResourceServerRequest) validate(v *awsapi.Validator) {
 	v.Required("UserPoolId", x.UserPoolId != nil, false)
 	v.String("UserPoolId", x.UserPoolId, &ruleUserPoolIdType)
@@ -1858,6 +1983,8 @@ var ruleArnType = awsapi.StringRule{Min: 20, Max: 2048, Pattern: awsapi.NewPatte
 
 var ruleAttributeDataType = awsapi.StringRule{Enum: []string{"String", "Number", "DateTime", "Boolean"}}
 
+var ruleAttributeMappingKeyType = awsapi.StringRule{Min: 1, Max: 32}
+
 var ruleAttributeNameType = awsapi.StringRule{Min: 1, Max: 32, Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}\t\n\r ]+`, `[\p{L}\p{M}\p{S}\p{N}\p{P}\t\n\r ]+`)}
 
 var ruleAttributeValueType = awsapi.StringRule{Max: 2048, Sensitive: true}
@@ -1940,9 +2067,17 @@ var ruleHexStringType = awsapi.StringRule{Pattern: awsapi.NewPattern(`^[0-9a-fA-
 
 var ruleIdTokenValidityType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 86400, HasMax: true}
 
+var ruleIdentityProviderTypeType = awsapi.StringRule{Enum: []string{"SAML", "Facebook", "Google", "LoginWithAmazon", "SignInWithApple", "OIDC"}}
+
+var ruleIdpIdentifierType = awsapi.StringRule{Min: 1, Max: 40, Pattern: awsapi.NewPattern(`[\w\s+=.@-]+`, `[\w\s+=.@-]+`)}
+
+var ruleIdpIdentifiersListType = awsapi.SizeRule{Max: 50}
+
 var ruleInboundFederationLambdaVersionType = awsapi.StringRule{Enum: []string{"V1_0"}}
 
 var ruleIssuerType = awsapi.StringRule{Enum: []string{"ORIGINAL", "UPDATED"}}
+
+var ruleListProvidersLimitType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 60, HasMax: true}
 
 var ruleListResourceServersLimitType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 50, HasMax: true}
 
@@ -1981,6 +2116,8 @@ var rulePreventUserExistenceErrorTypes = awsapi.StringRule{Enum: []string{"LEGAC
 var rulePriorityType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 2, HasMax: true}
 
 var ruleProviderNameType = awsapi.StringRule{Min: 1, Max: 32, Pattern: awsapi.NewPattern(`[\p{L}\p{M}\p{S}\p{N}\p{P}\p{Z}]+`, `[\p{L}\p{M}\p{S}\p{N}\p{P}\p{Z}]+`)}
+
+var ruleProviderNameTypeV2 = awsapi.StringRule{Min: 1, Max: 32, Pattern: awsapi.NewPattern(`[^_\p{Z}][\p{L}\p{M}\p{S}\p{N}\p{P}][^_\p{Z}]+`, `[^_\p{Z}][\p{L}\p{M}\p{S}\p{N}\p{P}][^_\p{Z}]+`)}
 
 var ruleQueryLimit = awsapi.NumberRule{Min: 1, HasMin: true, Max: 60, HasMax: true}
 

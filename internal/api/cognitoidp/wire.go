@@ -65,6 +65,14 @@ func (x *AdminDeleteUserAttributesRequest) Decode(r *awsapi.Request) {
 func (x *AdminDeleteUserAttributesResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *AdminDisableProviderForUserRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminDisableProviderForUserResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *AdminDisableUserRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -116,6 +124,14 @@ func (x *AdminInitiateAuthRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *AdminInitiateAuthResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *AdminLinkProviderForUserRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *AdminLinkProviderForUserResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *AdminListDevicesRequest) Decode(r *awsapi.Request) {
@@ -284,6 +300,14 @@ func (x *CreateGroupRequest) Decode(r *awsapi.Request) {
 func (x *CreateGroupResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
+func (x *CreateIdentityProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *CreateIdentityProviderResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
 func (x *CreateResourceServerRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
@@ -317,6 +341,11 @@ func (x *CreateUserPoolClientResponse) Encode(r *awsapi.Response) { x.encodeJSON
 
 // Decode reads the input from a request.
 func (x *DeleteGroupRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Decode reads the input from a request.
+func (x *DeleteIdentityProviderRequest) Decode(r *awsapi.Request) {
 	x.decodeJSON(r.JSON)
 }
 
@@ -372,6 +401,14 @@ func (x *DeleteWebAuthnCredentialRequest) BearerToken() string { return *x.Acces
 
 // Encode writes the output to a response.
 func (x *DeleteWebAuthnCredentialResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *DescribeIdentityProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *DescribeIdentityProviderResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *DescribeResourceServerRequest) Decode(r *awsapi.Request) {
@@ -441,6 +478,22 @@ func (x *GetGroupRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *GetGroupResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *GetIdentityProviderByIdentifierRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetIdentityProviderByIdentifierResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *GetSigningCertificateRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *GetSigningCertificateResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *GetTokensFromRefreshTokenRequest) Decode(r *awsapi.Request) {
@@ -546,6 +599,14 @@ func (x *ListGroupsRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ListGroupsResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *ListIdentityProvidersRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *ListIdentityProvidersResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *ListResourceServersRequest) Decode(r *awsapi.Request) {
@@ -785,6 +846,14 @@ func (x *UpdateGroupRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *UpdateGroupResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
+
+// Decode reads the input from a request.
+func (x *UpdateIdentityProviderRequest) Decode(r *awsapi.Request) {
+	x.decodeJSON(r.JSON)
+}
+
+// Encode writes the output to a response.
+func (x *UpdateIdentityProviderResponse) Encode(r *awsapi.Response) { x.encodeJSON(&r.JSON) }
 
 // Decode reads the input from a request.
 func (x *UpdateResourceServerRequest) Decode(r *awsapi.Request) {
@@ -1039,6 +1108,25 @@ func (x *AdminDeleteUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *AdminDisableProviderForUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "User":
+			if !d.Null() {
+				x.User = new(ProviderUserIdentifierType)
+				x.User.decodeJSON(d)
+			}
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *AdminDisableUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -1167,6 +1255,30 @@ func (x *AdminInitiateAuthRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			}
 		case "Session":
 			x.Session = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *AdminLinkProviderForUserRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "DestinationUser":
+			if !d.Null() {
+				x.DestinationUser = new(ProviderUserIdentifierType)
+				x.DestinationUser.decodeJSON(d)
+			}
+		case "SourceUser":
+			if !d.Null() {
+				x.SourceUser = new(ProviderUserIdentifierType)
+				x.SourceUser.decodeJSON(d)
+			}
 		default:
 			d.Skip()
 		}
@@ -1718,6 +1830,32 @@ func (x *CreateGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *CreateIdentityProviderRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ProviderName":
+			x.ProviderName = d.String()
+		case "ProviderType":
+			x.ProviderType = d.String()
+		case "ProviderDetails":
+			x.ProviderDetails = decodeProviderDetailsType(d)
+		case "AttributeMapping":
+			x.AttributeMapping = decodeAttributeMappingType(d)
+		case "IdpIdentifiers":
+			x.IdpIdentifiers = decodeIdpIdentifiersListType(d)
+		case "AcrMapping":
+			x.AcrMapping = decodeAcrMappingType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *CreateResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2007,6 +2145,22 @@ func (x *DeleteGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *DeleteIdentityProviderRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ProviderName":
+			x.ProviderName = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *DeleteResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2111,6 +2265,22 @@ func (x *DeleteWebAuthnCredentialRequest) decodeJSON(d *awsapi.JSONDecoder) {
 			x.AccessToken = d.String()
 		case "CredentialId":
 			x.CredentialId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *DescribeIdentityProviderRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ProviderName":
+			x.ProviderName = d.String()
 		default:
 			d.Skip()
 		}
@@ -2375,6 +2545,36 @@ func (x *GetGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 		switch string(d.Name()) {
 		case "GroupName":
 			x.GroupName = d.String()
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetIdentityProviderByIdentifierRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "IdpIdentifier":
+			x.IdpIdentifier = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *GetSigningCertificateRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
 		case "UserPoolId":
 			x.UserPoolId = d.String()
 		default:
@@ -2693,6 +2893,24 @@ func (x *ListGroupsRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *ListIdentityProvidersRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "MaxResults":
+			x.MaxResults = d.Int()
+		case "NextToken":
+			x.NextToken = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *ListResourceServersRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -2959,6 +3177,24 @@ func (x *PreTokenGenerationVersionConfigType) decodeJSON(d *awsapi.JSONDecoder) 
 			x.LambdaVersion = d.String()
 		case "LambdaArn":
 			x.LambdaArn = d.String()
+		default:
+			d.Skip()
+		}
+	}
+}
+
+func (x *ProviderUserIdentifierType) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "ProviderName":
+			x.ProviderName = d.String()
+		case "ProviderAttributeName":
+			x.ProviderAttributeName = d.String()
+		case "ProviderAttributeValue":
+			x.ProviderAttributeValue = d.String()
 		default:
 			d.Skip()
 		}
@@ -3563,6 +3799,30 @@ func (x *UpdateGroupRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	}
 }
 
+func (x *UpdateIdentityProviderRequest) decodeJSON(d *awsapi.JSONDecoder) {
+	if !d.Object() {
+		return
+	}
+	for d.Member() {
+		switch string(d.Name()) {
+		case "UserPoolId":
+			x.UserPoolId = d.String()
+		case "ProviderName":
+			x.ProviderName = d.String()
+		case "ProviderDetails":
+			x.ProviderDetails = decodeProviderDetailsType(d)
+		case "AttributeMapping":
+			x.AttributeMapping = decodeAttributeMappingType(d)
+		case "IdpIdentifiers":
+			x.IdpIdentifiers = decodeIdpIdentifiersListType(d)
+		case "AcrMapping":
+			x.AcrMapping = decodeAcrMappingType(d)
+		default:
+			d.Skip()
+		}
+	}
+}
+
 func (x *UpdateResourceServerRequest) decodeJSON(d *awsapi.JSONDecoder) {
 	if !d.Object() {
 		return
@@ -3979,6 +4239,21 @@ func decodeAcrConfigurationType(d *awsapi.JSONDecoder) map[string]AcrLevelConfig
 	return m
 }
 
+func decodeAcrMappingType(d *awsapi.JSONDecoder) map[string]string {
+	if !d.Object() {
+		return nil
+	}
+	m := map[string]string{}
+	for d.Member() {
+		key := string(d.Name())
+		if d.Null() {
+			continue
+		}
+		m[key] = d.StringValue()
+	}
+	return m
+}
+
 func decodeAliasAttributesListType(d *awsapi.JSONDecoder) []string {
 	if !d.Array() {
 		return nil
@@ -4011,6 +4286,21 @@ func decodeAttributeListType(d *awsapi.JSONDecoder) []AttributeType {
 		list[len(list)-1].decodeJSON(d)
 	}
 	return list
+}
+
+func decodeAttributeMappingType(d *awsapi.JSONDecoder) map[string]string {
+	if !d.Object() {
+		return nil
+	}
+	m := map[string]string{}
+	for d.Member() {
+		key := string(d.Name())
+		if d.Null() {
+			continue
+		}
+		m[key] = d.StringValue()
+	}
+	return m
 }
 
 func decodeAttributeNameListType(d *awsapi.JSONDecoder) []string {
@@ -4159,6 +4449,17 @@ func decodeHttpHeaderList(d *awsapi.JSONDecoder) []HttpHeader {
 	return list
 }
 
+func decodeIdpIdentifiersListType(d *awsapi.JSONDecoder) []string {
+	if !d.Array() {
+		return nil
+	}
+	list := []string{}
+	for d.Element() {
+		list = append(list, d.StringValue())
+	}
+	return list
+}
+
 func decodeLogoutURLsListType(d *awsapi.JSONDecoder) []string {
 	if !d.Array() {
 		return nil
@@ -4191,6 +4492,21 @@ func decodeOAuthFlowsType(d *awsapi.JSONDecoder) []string {
 		list = append(list, d.StringValue())
 	}
 	return list
+}
+
+func decodeProviderDetailsType(d *awsapi.JSONDecoder) map[string]string {
+	if !d.Object() {
+		return nil
+	}
+	m := map[string]string{}
+	for d.Member() {
+		key := string(d.Name())
+		if d.Null() {
+			continue
+		}
+		m[key] = d.StringValue()
+	}
+	return m
 }
 
 func decodeRecoveryMechanismsType(d *awsapi.JSONDecoder) []RecoveryOptionType {
@@ -4374,6 +4690,11 @@ func (x *AdminDeleteUserAttributesResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *AdminDisableProviderForUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.End()
+}
+
 func (x *AdminDisableUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.End()
@@ -4447,6 +4768,11 @@ func (x *AdminInitiateAuthResponse) encodeJSON(e *awsapi.JSONEncoder) {
 		e.Key("AvailableChallenges")
 		encodeAvailableChallengeListType(e, x.AvailableChallenges)
 	}
+	e.End()
+}
+
+func (x *AdminLinkProviderForUserResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
 	e.End()
 }
 
@@ -4641,6 +4967,15 @@ func (x *CreateGroupResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *CreateIdentityProviderResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.IdentityProvider != nil {
+		e.Key("IdentityProvider")
+		x.IdentityProvider.encodeJSON(e)
+	}
+	e.End()
+}
+
 func (x *CreateResourceServerResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.ResourceServer != nil {
@@ -4722,6 +5057,15 @@ func (x *DeleteUserPoolClientSecretResponse) encodeJSON(e *awsapi.JSONEncoder) {
 
 func (x *DeleteWebAuthnCredentialResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
+	e.End()
+}
+
+func (x *DescribeIdentityProviderResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.IdentityProvider != nil {
+		e.Key("IdentityProvider")
+		x.IdentityProvider.encodeJSON(e)
+	}
 	e.End()
 }
 
@@ -4847,6 +5191,21 @@ func (x *GetGroupResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *GetIdentityProviderByIdentifierResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.IdentityProvider != nil {
+		e.Key("IdentityProvider")
+		x.IdentityProvider.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *GetSigningCertificateResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("Certificate", x.Certificate)
+	e.End()
+}
+
 func (x *GetTokensFromRefreshTokenResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	if x.AuthenticationResult != nil {
@@ -4960,6 +5319,32 @@ func (x *GroupType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.End()
 }
 
+func (x *IdentityProviderType) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("UserPoolId", x.UserPoolId)
+	e.String("ProviderName", x.ProviderName)
+	e.String("ProviderType", x.ProviderType)
+	if x.ProviderDetails != nil {
+		e.Key("ProviderDetails")
+		encodeProviderDetailsType(e, x.ProviderDetails)
+	}
+	if x.AttributeMapping != nil {
+		e.Key("AttributeMapping")
+		encodeAttributeMappingType(e, x.AttributeMapping)
+	}
+	if x.IdpIdentifiers != nil {
+		e.Key("IdpIdentifiers")
+		encodeIdpIdentifiersListType(e, x.IdpIdentifiers)
+	}
+	e.Time("LastModifiedDate", x.LastModifiedDate)
+	e.Time("CreationDate", x.CreationDate)
+	if x.AcrMapping != nil {
+		e.Key("AcrMapping")
+		encodeAcrMappingType(e, x.AcrMapping)
+	}
+	e.End()
+}
+
 func (x *InboundFederationLambdaType) encodeJSON(e *awsapi.JSONEncoder) {
 	e.Begin()
 	e.String("LambdaVersion", x.LambdaVersion)
@@ -5046,6 +5431,16 @@ func (x *ListGroupsResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.Groups != nil {
 		e.Key("Groups")
 		encodeGroupListType(e, x.Groups)
+	}
+	e.String("NextToken", x.NextToken)
+	e.End()
+}
+
+func (x *ListIdentityProvidersResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.Providers != nil {
+		e.Key("Providers")
+		encodeProvidersListType(e, x.Providers)
 	}
 	e.String("NextToken", x.NextToken)
 	e.End()
@@ -5195,6 +5590,15 @@ func (x *PreTokenGenerationVersionConfigType) encodeJSON(e *awsapi.JSONEncoder) 
 	e.Begin()
 	e.String("LambdaVersion", x.LambdaVersion)
 	e.String("LambdaArn", x.LambdaArn)
+	e.End()
+}
+
+func (x *ProviderDescription) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	e.String("ProviderName", x.ProviderName)
+	e.String("ProviderType", x.ProviderType)
+	e.Time("LastModifiedDate", x.LastModifiedDate)
+	e.Time("CreationDate", x.CreationDate)
 	e.End()
 }
 
@@ -5475,6 +5879,15 @@ func (x *UpdateGroupResponse) encodeJSON(e *awsapi.JSONEncoder) {
 	if x.Group != nil {
 		e.Key("Group")
 		x.Group.encodeJSON(e)
+	}
+	e.End()
+}
+
+func (x *UpdateIdentityProviderResponse) encodeJSON(e *awsapi.JSONEncoder) {
+	e.Begin()
+	if x.IdentityProvider != nil {
+		e.Key("IdentityProvider")
+		x.IdentityProvider.encodeJSON(e)
 	}
 	e.End()
 }
@@ -5841,6 +6254,16 @@ func encodeAcrConfigurationType(e *awsapi.JSONEncoder, list map[string]AcrLevelC
 	e.End()
 }
 
+func encodeAcrMappingType(e *awsapi.JSONEncoder, list map[string]string) {
+	e.Begin()
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.MapKey(k)
+		e.StringValue(v)
+	}
+	e.End()
+}
+
 func encodeAliasAttributesListType(e *awsapi.JSONEncoder, list []string) {
 	e.BeginList()
 	for i := range list {
@@ -5866,6 +6289,16 @@ func encodeAttributeListType(e *awsapi.JSONEncoder, list []AttributeType) {
 		list[i].encodeJSON(e)
 	}
 	e.EndList()
+}
+
+func encodeAttributeMappingType(e *awsapi.JSONEncoder, list map[string]string) {
+	e.Begin()
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.MapKey(k)
+		e.StringValue(v)
+	}
+	e.End()
 }
 
 func encodeAttributesRequireVerificationBeforeUpdateType(e *awsapi.JSONEncoder, list []string) {
@@ -5977,6 +6410,15 @@ func encodeGroupListType(e *awsapi.JSONEncoder, list []GroupType) {
 	e.EndList()
 }
 
+func encodeIdpIdentifiersListType(e *awsapi.JSONEncoder, list []string) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
 func encodeListOfStringTypes(e *awsapi.JSONEncoder, list []string) {
 	e.BeginList()
 	for i := range list {
@@ -6009,6 +6451,25 @@ func encodeOAuthFlowsType(e *awsapi.JSONEncoder, list []string) {
 	for i := range list {
 		e.Next()
 		e.StringValue(list[i])
+	}
+	e.EndList()
+}
+
+func encodeProviderDetailsType(e *awsapi.JSONEncoder, list map[string]string) {
+	e.Begin()
+	for _, k := range awsapi.SortedKeys(list) {
+		v := list[k]
+		e.MapKey(k)
+		e.StringValue(v)
+	}
+	e.End()
+}
+
+func encodeProvidersListType(e *awsapi.JSONEncoder, list []ProviderDescription) {
+	e.BeginList()
+	for i := range list {
+		e.Next()
+		list[i].encodeJSON(e)
 	}
 	e.EndList()
 }
