@@ -34,6 +34,9 @@ type Config struct {
 	Data string
 	// PublicURL is the address that clients use, without a trailing slash. Token issuers are beneath it. Default http://LISTEN.
 	PublicURL string
+	// TrustedProxies are the networks or addresses of the reverse proxies in front, comma separated. They, and nobody else, are
+	// believed what X-Forwarded-For, -Proto and -Host say of a request: policies test the address and the TLS of the client.
+	TrustedProxies string
 	// AliasURLs are other public URLs that mean this server, comma separated, such as the one before PublicURL was changed:
 	// tokens that say they are issued beneath one, and login keys, OIDC providers and condition keys that name one, are accepted.
 	AliasURLs string
@@ -108,7 +111,8 @@ type Config struct {
 	// ConfigFile is the configuration file.
 	ConfigFile string
 
-	keyLife         time.Duration // KeyDays
+	keyLife         time.Duration  // KeyDays
+	trusted         []netip.Prefix // TrustedProxies
 	guestsPerMinute int
 	upstreams       map[string]string // UpstreamSTS
 	providers       map[string]string // ProviderURLs
@@ -127,6 +131,7 @@ func (c *Config) settings() []setting {
 		{"listen", "USHER_LISTEN", "address to listen on (default 127.0.0.1:8080)", &c.Listen, nil},
 		{"data", "USHER_DATA", "folder of database, keys, credentials and objects (default ~/.usher)", &c.Data, nil},
 		{"public-url", "USHER_PUBLIC_URL", "address that clients use; token issuers are beneath it (default http://LISTEN)", &c.PublicURL, nil},
+		{"trusted-proxies", "USHER_TRUSTED_PROXIES", "networks or addresses of reverse proxies, comma separated, whose X-Forwarded-For, -Proto and -Host are believed", &c.TrustedProxies, nil},
 		{"alias-urls", "USHER_ALIAS_URLS", "other public URLs that mean this server, such as former ones, comma separated; tokens, login keys and policies that name one are accepted", &c.AliasURLs, nil},
 		{"compat-issuer", "USHER_COMPAT_ISSUER", "aws: tokens say that AWS issued them, for closed networks with code that compares iss literally (default: issuers are beneath the public URL)", &c.CompatIssuer, nil},
 		{"database", "USHER_DATABASE", "sqlite:PATH or postgres://… (default sqlite:DATA/usher.db)", &c.Database, nil},
@@ -299,6 +304,9 @@ func (c *Config) Complete() error {
 	}
 	def(&c.S3Region, c.Region)
 	def(&c.S3CORSOrigins, "*")
+	if c.trusted, err = parseProxies(c.TrustedProxies); err != nil {
+		return err
+	}
 	if c.PublicURL != "" {
 		if c.PublicURL, err = publicURL(c.PublicURL); err != nil {
 			return fmt.Errorf("--public-url %w", err)

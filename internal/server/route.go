@@ -16,6 +16,9 @@ const readMost = 30 * time.Second
 // ServeHTTP tells the APIs apart on the one listener: what is not plainly a request of the AWS APIs, a discovery document
 // or Usher's own is a request to S3.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(s.cfg.trusted) > 0 {
+		r = throughProxies(r, s.cfg.trusted)
+	}
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/_usher/"): // no bucket name begins with an underscore
 		s.own.ServeHTTP(w, r)

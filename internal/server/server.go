@@ -467,7 +467,7 @@ func (s *Server) greet(out io.Writer) {
 	if s.cfg.loopback() {
 		fmt.Fprintf(out, "  relaxed, because only this machine can reach the listener: http:// issuers on loopback addresses are accepted as OIDC providers\n")
 	} else if s.cfg.PublicURL == "" {
-		fmt.Fprintf(out, "  plain HTTP on the network: for clients elsewhere put TLS in front and name its address with --public-url\n")
+		fmt.Fprintf(out, "  plain HTTP on the network: for clients elsewhere put TLS in front, name its address with --public-url and the proxy with --trusted-proxies\n")
 	}
 	if s.cfg.OutboundPrivate {
 		fmt.Fprintf(out, "  relaxed by --outbound-private: keys of OIDC issuers are fetched from private addresses too\n")
