@@ -310,6 +310,9 @@ func checkFlows(s *cognitoidp.UserPoolClientType, secret bool) error {
 	if slices.Contains(s.ExplicitAuthFlows, cognitoidp.ExplicitAuthFlowsTypeAllowClientTokenAuth) && (newer > 1 || !secret) {
 		return errClientTokenFlow
 	}
+	if slices.Contains(s.ExplicitAuthFlows, cognitoidp.ExplicitAuthFlowsTypeAllowClientTokenAuth) {
+		return errNotAvailable(cognitoidp.ExplicitAuthFlowsTypeAllowClientTokenAuth)
+	}
 	r := s.RefreshTokenRotation
 	if r != nil && *r.Feature == cognitoidp.FeatureTypeEnabled && slices.Contains(s.ExplicitAuthFlows, cognitoidp.ExplicitAuthFlowsTypeAllowRefreshTokenAuth) {
 		return errRotationFlow

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
+	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
@@ -79,6 +80,7 @@ func TestClientSettings(t *testing.T) {
 		{`{"ExplicitAuthFlows":["ADMIN_NO_SRP_AUTH","ALLOW_USER_SRP_AUTH"]}`, "InvalidParameterException", "legacy"},
 		{`{"ExplicitAuthFlows":["ADMIN_NO_SRP_AUTH","USER_PASSWORD_AUTH"]}`, "", ""},
 		{`{"ExplicitAuthFlows":["ALLOW_CLIENT_TOKEN_AUTH"]}`, "InvalidParameterException", "ALLOW_CLIENT_TOKEN_AUTH"},
+		{`{"ExplicitAuthFlows":["ALLOW_USER_SRP_AUTH","ALLOW_CLIENT_TOKEN_AUTH"]}`, "InvalidParameterException", "must be the only auth flow"},
 		{`{"ExplicitAuthFlows":["ALLOW_REFRESH_TOKEN_AUTH"],"RefreshTokenRotation":{"Feature":"ENABLED"}}`, "InvalidParameterException", "rotation"},
 		{`{"ExplicitAuthFlows":["ALLOW_USER_SRP_AUTH"],"RefreshTokenRotation":{"Feature":"ENABLED","RetryGracePeriodSeconds":10}}`, "", ""},
 		{`{"ReadAttributes":["email","custom:x","email_verified"]}`, "", ""},
@@ -134,6 +136,8 @@ func TestClients(t *testing.T) {
 		}
 		_, err = ts.sdk.CreateUserPoolClient(ctx, &cip.CreateUserPoolClientInput{UserPoolId: &app.pool, ClientName: aws.String("c"), GenerateSecret: true, ClientSecret: aws.String(strings.Repeat("s", 24))})
 		wantError(t, "two secrets", err, "InvalidParameterException", "")
+		_, err = ts.sdk.CreateUserPoolClient(ctx, &cip.CreateUserPoolClientInput{UserPoolId: &app.pool, ClientName: aws.String("c"), GenerateSecret: true, ExplicitAuthFlows: []types.ExplicitAuthFlowsType{"ALLOW_CLIENT_TOKEN_AUTH"}})
+		wantError(t, "tokens for the client itself", err, "InvalidParameterException", "ALLOW_CLIENT_TOKEN_AUTH is not available in this server.")
 		own, err := ts.sdk.CreateUserPoolClient(ctx, &cip.CreateUserPoolClientInput{UserPoolId: &app.pool, ClientName: aws.String("c"), ClientSecret: aws.String(strings.Repeat("s", 24))})
 		if err != nil {
 			t.Fatal(err)

@@ -171,6 +171,10 @@ func errImportState(status string) *awsapi.Error {
 	return cognitoidp.ErrPreconditionNotMet.Msg("The import job is in the state %s.", status)
 }
 
+func errTierChange(feature string) *awsapi.Error {
+	return cognitoidp.ErrTierChangeNotAllowed.Msg("The tier cannot be changed to LITE while the user pool uses %s.", feature)
+}
+
 func errAliasAttribute(name string) *awsapi.Error {
 	return cognitoidp.ErrInvalidParameter.Msg("%s cannot be an alias: want %s, %s or %s.", name, attrEmail, attrPhone, attrPreferredUsername)
 }

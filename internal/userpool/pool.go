@@ -155,6 +155,9 @@ func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserP
 	}
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
 		old := &p.Settings
+		if p.mfa.Email != nil && p.downgraded(in.UserPoolTier) {
+			return nil, errTierChange("e-mail MFA")
+		}
 		if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
 			return nil, err
 		}
@@ -197,10 +200,23 @@ func (s *Service) updatePoolMFA(ctx context.Context, id string, change func(p *p
 		if err != nil {
 			return err
 		}
+		if p.downgraded(settings.UserPoolTier) {
+			if sessions, err := readSessionSettings(ctx, tx, id, "", defaultPoolSessions); err != nil {
+				return err
+			} else if sessions.Tracked {
+				return errTierChange("user session tracking")
+			}
+		}
 		tx.Invalidate(poolScope(id))
 		return db.Changed(tx.ExecContext(ctx, `UPDATE user_pools SET name = $3, modified = $4, rev = rev + 1, doc = $5, mfa = $6 WHERE id = $1 AND rev = $2`,
 			id, p.Rev, *settings.Name, s.now(), db.JSON[cognitoidp.UserPoolType]{V: *settings}, db.JSON[mfaSettings]{V: *mfa}))
 	})
+}
+
+// downgraded reports whether a tier takes features from the pool. Those that the request itself turns on are refused as
+// unavailable.
+func (p *pool) downgraded(tier *string) bool {
+	return deref(tier) == cognitoidp.UserPoolTierTypeLite && deref(p.Settings.UserPoolTier) != cognitoidp.UserPoolTierTypeLite
 }
 
 // AddCustomAttributes adds attributes to the schema of a pool. They cannot be changed or removed, but by ChangeFrozen.

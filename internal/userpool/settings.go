@@ -29,6 +29,7 @@ func poolSettings(in *cognitoidp.UpdateUserPoolRequest, mfa *mfaSettings) (*cogn
 		UserPoolTier:             or(in.UserPoolTier, cognitoidp.UserPoolTierTypeEssentials),
 		KeyConfiguration:         in.KeyConfiguration,
 		IssuerConfiguration:      in.IssuerConfiguration,
+		DcrConfiguration:         in.DcrConfiguration,
 	}
 	if s.UserPoolTags == nil {
 		s.UserPoolTags = map[string]string{}
@@ -49,14 +50,21 @@ func refuseUnavailable(in *cognitoidp.UpdateUserPoolRequest) error {
 	switch {
 	case in.UserPoolAddOns != nil && deref(in.UserPoolAddOns.AdvancedSecurityMode) != cognitoidp.AdvancedSecurityModeTypeOff:
 		return errNotAvailable("AdvancedSecurityMode " + deref(in.UserPoolAddOns.AdvancedSecurityMode))
+	case in.UserPoolAddOns != nil && in.UserPoolAddOns.AdvancedSecurityAdditionalFlows != nil && in.UserPoolAddOns.AdvancedSecurityAdditionalFlows.CustomAuthMode != nil:
+		return errNotAvailable("CustomAuthMode")
 	case in.KeyConfiguration != nil && deref(in.KeyConfiguration.KeyType) == cognitoidp.EncryptionKeyTypeCustomerManagedKey:
 		return errNotAvailable("KeyType CUSTOMER_MANAGED_KEY")
+	case in.KeyConfiguration != nil && in.KeyConfiguration.KmsKeyArn != nil:
+		return errNotAvailable("KmsKeyArn")
 	case in.IssuerConfiguration != nil && deref(in.IssuerConfiguration.Type) == cognitoidp.IssuerTypeUpdated:
 		return errNotAvailable("Issuer type UPDATED")
-	case in.DcrConfiguration != nil:
+	case in.DcrConfiguration != nil && deref(in.DcrConfiguration.EnableStatus) != cognitoidp.StatusTypeDisabled:
 		return errNotAvailable("DcrConfiguration")
 	case len(in.AcrConfiguration) > 0:
 		return errNotAvailable("AcrConfiguration")
+	}
+	if p := in.Policies; p != nil && p.SignInPolicy != nil && slices.Contains(p.SignInPolicy.AllowedFirstAuthFactors, cognitoidp.AuthFactorTypeSoftwareToken) {
+		return errNotAvailable("First factor " + cognitoidp.AuthFactorTypeSoftwareToken)
 	}
 	return nil
 }
@@ -159,7 +167,7 @@ func setEmail(s *cognitoidp.UserPoolType, in *cognitoidp.UpdateUserPoolRequest) 
 }
 
 func checkSMS(s *cognitoidp.UserPoolType, _ *cognitoidp.UpdateUserPoolRequest) error {
-	if sms := s.SmsConfiguration; sms != nil && (sms.SnsCallerArn == nil) == (sms.EumsSms == nil) {
+	if sms := s.SmsConfiguration; sms != nil && (deref(sms.SnsCallerArn) == "") == (sms.EumsSms == nil) {
 		return errSMSConfiguration
 	}
 	return nil

@@ -2,14 +2,17 @@ package userpool
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
+	"strings"
 	"time"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/db"
 )
 
-// A session is a sign-in while it can be refreshed; its id is the origin_jti. Only pools that track sessions write them down.
+// A session is a sign-in while it can be refreshed, known by its origin_jti. Only pools that track sessions write them down.
 //
 // Source: Amazon Cognito developer guide, "Managing user sessions".
 
@@ -145,6 +148,12 @@ type sessionRecord struct {
 	Created, Active, Expires int64
 }
 
+// wireID is the SessionId of a session: 28 lower-case letters and digits, of which the first three tell its type.
+func (r *sessionRecord) wireID() string {
+	sum := sha256.Sum256([]byte("session " + r.ID))
+	return "tkn" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:25]
+}
+
 // liveSessions returns the sessions of a user that were not ended, the most recently active first.
 func (s *Service) liveSessions(ctx context.Context, q db.Querier, p *pool, sub string) ([]sessionRecord, error) {
 	return db.All[sessionRecord](ctx, q, `SELECT s.id, s.client_id, s.created, s.active, s.expires FROM user_sessions s
@@ -242,7 +251,7 @@ func (s *Service) listSessions(ctx context.Context, p *pool, u *user, current st
 	list := []cognitoidp.SessionDescriptionType{}
 	for i := range live {
 		r := &live[i]
-		d := cognitoidp.SessionDescriptionType{SessionId: &r.ID, SessionType: new(cognitoidp.SessionTypeTypeToken), ClientId: &r.ClientID,
+		d := cognitoidp.SessionDescriptionType{SessionId: new(r.wireID()), SessionType: new(cognitoidp.SessionTypeTypeToken), ClientId: &r.ClientID,
 			CreateDate: new(timeOf(r.Created)), LastActiveDate: new(timeOf(r.Active))}
 		if current != "" {
 			d.IsCurrentSession = new(r.ID == current)
@@ -255,7 +264,7 @@ func (s *Service) listSessions(ctx context.Context, p *pool, u *user, current st
 // RevokeUserSession ends another session of the user who calls.
 func (s *Service) RevokeUserSession(ctx context.Context, in *cognitoidp.RevokeUserSessionRequest) (*cognitoidp.RevokeUserSessionResponse, error) {
 	b := bearerFrom(ctx)
-	if *in.SessionId == b.token.OriginJTI {
+	if current := (sessionRecord{ID: b.token.OriginJTI}); *in.SessionId == current.wireID() {
 		return nil, errSessionCurrent
 	}
 	return nil, s.revokeSession(ctx, b.pool, b.user, *in.SessionId)
@@ -281,7 +290,7 @@ func (s *Service) revokeSession(ctx context.Context, p *pool, u *user, id string
 			return err
 		}
 		for _, r := range live {
-			if r.ID == id {
+			if r.wireID() == id {
 				return s.endSession(ctx, tx, p, u.Sub, r)
 			}
 		}

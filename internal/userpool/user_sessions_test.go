@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -41,10 +42,14 @@ func (app *testApp) sessionsOf(t *testing.T, user string) []tracked {
 	return app.sessions(t, "AdminListUserSessions", map[string]any{"UserPoolId": app.pool, "Username": user})
 }
 
-func (app *testApp) origin(t *testing.T, token *string) string {
+func (app *testApp) sessionID(t *testing.T, token *string) string {
 	t.Helper()
 	_, claims := app.verify(t, *token)
-	return claims["origin_jti"].(string)
+	id := (&sessionRecord{ID: claims["origin_jti"].(string)}).wireID()
+	if !regexp.MustCompile(`^tkn[0-9a-z]{25}$`).MatchString(id) {
+		t.Errorf("session id %q", id)
+	}
+	return id
 }
 
 func TestUserSessions(t *testing.T) {
@@ -77,7 +82,7 @@ func TestUserSessions(t *testing.T) {
 		second := app.signIn(t, "alice", testPassword)
 		bob := app.signIn(t, "bob", testPassword)
 		own := app.sessions(t, "ListUserSessions", map[string]any{"AccessToken": *first.AccessToken})
-		if len(own) != 2 || own[0].SessionId != app.origin(t, second.AccessToken) || own[1].SessionId != app.origin(t, first.AccessToken) {
+		if len(own) != 2 || own[0].SessionId != app.sessionID(t, second.AccessToken) || own[1].SessionId != app.sessionID(t, first.AccessToken) {
 			t.Fatalf("sessions %+v", own)
 		}
 		for i, s := range own {
@@ -90,7 +95,7 @@ func TestUserSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := app.sessionsOf(t, "alice")
-		if len(list) != 2 || list[0].SessionId != app.origin(t, first.AccessToken) || list[0].LastActiveDate-list[0].CreateDate != 120 || list[0].IsCurrentSession != nil {
+		if len(list) != 2 || list[0].SessionId != app.sessionID(t, first.AccessToken) || list[0].LastActiveDate-list[0].CreateDate != 120 || list[0].IsCurrentSession != nil {
 			t.Errorf("after a refresh: %+v", list)
 		}
 
@@ -113,12 +118,12 @@ func TestUserSessions(t *testing.T) {
 			id    string
 			want  string
 		}{
-			"its own":        {first.AccessToken, app.origin(t, first.AccessToken), "InvalidParameterException"},
-			"another user's": {first.AccessToken, app.origin(t, bob.AccessToken), "ResourceNotFoundException"},
+			"its own":        {first.AccessToken, app.sessionID(t, first.AccessToken), "InvalidParameterException"},
+			"another user's": {first.AccessToken, app.sessionID(t, bob.AccessToken), "ResourceNotFoundException"},
 			"unknown":        {first.AccessToken, "x", "ResourceNotFoundException"},
 			"ID token":       {first.IdToken, "x", "NotAuthorizedException"},
-			"not tracked":    {first.AccessToken, app.origin(t, before.AccessToken), "ResourceNotFoundException"},
-			"another of his": {first.AccessToken, app.origin(t, third.AccessToken), ""},
+			"not tracked":    {first.AccessToken, app.sessionID(t, before.AccessToken), "ResourceNotFoundException"},
+			"another of his": {first.AccessToken, app.sessionID(t, third.AccessToken), ""},
 		} {
 			if got := revoke(c.token, c.id); got != c.want {
 				t.Errorf("%s: %q, want %q", what, got, c.want)
@@ -129,13 +134,13 @@ func TestUserSessions(t *testing.T) {
 		adminRevoke := func(user, id string) string {
 			return app.raw(t, "AdminRevokeUserSession", map[string]any{"UserPoolId": app.pool, "Username": user, "SessionId": id, "RevokeAssociatedSessions": "LINKED"}, &struct{}{})
 		}
-		if got := adminRevoke("bob", app.origin(t, fourth.AccessToken)); got != "ResourceNotFoundException" {
+		if got := adminRevoke("bob", app.sessionID(t, fourth.AccessToken)); got != "ResourceNotFoundException" {
 			t.Errorf("another user's: %q", got)
 		}
 		if got := adminRevoke("nobody", "x"); got != "UserNotFoundException" {
 			t.Errorf("unknown user: %q", got)
 		}
-		if got := adminRevoke("alice", app.origin(t, fourth.AccessToken)); got != "" {
+		if got := adminRevoke("alice", app.sessionID(t, fourth.AccessToken)); got != "" {
 			t.Error(got)
 		}
 		_, err = app.refresh(t, fourth.RefreshToken)
@@ -156,7 +161,7 @@ func TestUserSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		app.signIn(t, "alice", testPassword)
-		if list = app.sessionsOf(t, "alice"); len(list) != 1 || list[0].SessionId == app.origin(t, first.IdToken) {
+		if list = app.sessionsOf(t, "alice"); len(list) != 1 || list[0].SessionId == app.sessionID(t, first.IdToken) {
 			t.Errorf("after GlobalSignOut: %+v", list)
 		}
 		ts.clock.advance(30 * 24 * time.Hour)
