@@ -155,8 +155,13 @@ func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserP
 	}
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
 		old := &p.Settings
-		if p.mfa.Email != nil && p.downgraded(in.UserPoolTier) {
-			return nil, errTierChange("e-mail MFA")
+		if p.downgraded(in.UserPoolTier) {
+			switch {
+			case p.mfa.Email != nil:
+				return nil, errTierChange("e-mail MFA")
+			case p.mfa.WebAuthn != nil:
+				return nil, errTierChange("passkeys")
+			}
 		}
 		if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
 			return nil, err

@@ -147,6 +147,11 @@ func TestTiers(t *testing.T) {
 		app.setMFA(t, "OPTIONAL", "E")
 		wantError(t, "MFA by e-mail", update("LITE"), "TierChangeNotAllowedException", "The tier cannot be changed to LITE while the user pool uses e-mail MFA.")
 		app.setMFA(t, "OFF", "")
+		if got := app.raw(t, "SetUserPoolMfaConfig", map[string]any{"UserPoolId": app.pool, "WebAuthnConfiguration": map[string]any{"RelyingPartyId": "example.com", "UserVerification": "preferred"}}, &struct{}{}); got != "" {
+			t.Fatal(got)
+		}
+		wantError(t, "passkeys", update("LITE"), "TierChangeNotAllowedException", "The tier cannot be changed to LITE while the user pool uses passkeys.")
+		app.setMFA(t, "OFF", "")
 		history := func(in *cip.UpdateUserPoolInput) {
 			in.Policies = &types.UserPoolPolicyType{PasswordPolicy: &types.PasswordPolicyType{MinimumLength: aws.Int32(8), PasswordHistorySize: aws.Int32(2)}}
 		}
