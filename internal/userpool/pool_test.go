@@ -554,6 +554,21 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s by %s: %+v, error %v, want %+v", test.op, test.account, got, err, test.want)
 		}
 	}
+	role := "arn:aws:iam::" + otherAccount + ":role/sms"
+	sms := &cognitoidp.SmsConfigurationType{SnsCallerArn: &role}
+	for _, in := range []any{
+		&cognitoidp.CreateUserPoolRequest{SmsConfiguration: sms}, &cognitoidp.UpdateUserPoolRequest{UserPoolId: p.UserPool.Id, SmsConfiguration: sms},
+		&cognitoidp.SetUserPoolMfaConfigRequest{UserPoolId: p.UserPool.Id, SmsMfaConfiguration: &cognitoidp.SmsMfaConfigType{SmsConfiguration: sms}},
+		&cognitoidp.CreateGroupRequest{UserPoolId: p.UserPool.Id, RoleArn: &role}, &cognitoidp.UpdateGroupRequest{UserPoolId: p.UserPool.Id, RoleArn: &role},
+		&cognitoidp.CreateUserImportJobRequest{UserPoolId: p.UserPool.Id, CloudWatchLogsRoleArn: &role},
+	} {
+		op := strings.TrimSuffix(reflect.TypeOf(in).Elem().Name(), "Request")
+		got, err := ts.Targets(awsapi.WithCaller(t.Context(), awsapi.Caller{AccountID: testAccount}), op, in)
+		want := awsapi.Target{Action: "iam:PassRole", Resource: role, Keys: map[string][]string{"iam:PassedToService": {"cognito-idp.amazonaws.com"}, "aws:ResourceAccount": {otherAccount}}}
+		if err != nil || len(got) != 2 || !reflect.DeepEqual(got[1], want) {
+			t.Errorf("%s passes a role: %+v, error %v", op, got, err)
+		}
+	}
 	if _, err := ts.Targets(t.Context(), "TagResource", &cognitoidp.TagResourceRequest{ResourceArn: aws.String("arn:aws:iam::123456789012:role/x")}); err == nil {
 		t.Error("the ARN of a role is taken for a pool's")
 	}

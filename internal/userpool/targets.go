@@ -14,7 +14,7 @@ import (
 
 // Targets returns what a signed operation touches, with its condition keys: the pool that the input names, or all pools.
 // Whether the pool exists is found out after authorization. A pool of another account does not exist for the caller, so its
-// ARN is that of a pool of the caller's own.
+// ARN is that of a pool of the caller's own. Roles that the input hands over need iam:PassRole.
 //
 // Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Cognito User Pools".
 func (s *Service) Targets(ctx context.Context, op string, in any) ([]awsapi.Target, error) {
@@ -46,7 +46,46 @@ func (s *Service) Targets(ctx context.Context, op string, in any) ([]awsapi.Targ
 	case *cognitoidp.UntagResourceRequest:
 		t.Keys["aws:TagKeys"] = in.TagKeys
 	}
-	return []awsapi.Target{t}, nil
+	targets := []awsapi.Target{t}
+	for _, role := range passedRoles(in) {
+		// The caller's own policies decide, also about a role of another account.
+		keys := map[string][]string{"iam:PassedToService": {"cognito-idp.amazonaws.com"}}
+		if a, err := arn.Parse(role); err == nil {
+			keys["aws:ResourceAccount"] = []string{a.AccountID}
+		}
+		targets = append(targets, awsapi.Target{Action: "iam:PassRole", Resource: role, Keys: keys})
+	}
+	return targets, nil
+}
+
+// passedRoles are the roles that an input hands to user pools: who sends SMS, who writes the log of an import, and what the
+// members of a group prefer.
+func passedRoles(in any) []string {
+	var sms *cognitoidp.SmsConfigurationType
+	var role *string
+	switch in := in.(type) {
+	case *cognitoidp.CreateUserPoolRequest:
+		sms = in.SmsConfiguration
+	case *cognitoidp.UpdateUserPoolRequest:
+		sms = in.SmsConfiguration
+	case *cognitoidp.SetUserPoolMfaConfigRequest:
+		if in.SmsMfaConfiguration != nil {
+			sms = in.SmsMfaConfiguration.SmsConfiguration
+		}
+	case *cognitoidp.CreateGroupRequest:
+		role = in.RoleArn
+	case *cognitoidp.UpdateGroupRequest:
+		role = in.RoleArn
+	case *cognitoidp.CreateUserImportJobRequest:
+		role = in.CloudWatchLogsRoleArn
+	}
+	if sms != nil {
+		role = sms.SnsCallerArn
+	}
+	if deref(role) == "" {
+		return nil
+	}
+	return []string{*role}
 }
 
 func (s *Service) addResourceTags(ctx context.Context, t *awsapi.Target) error {
