@@ -288,13 +288,13 @@ func readPage(token *string, list string) (after string, err error) {
 const tagsMost = 50
 
 func checkTags(tags map[string]string) error {
-	if len(tags) > tagsMost {
-		return api.ErrInvalidParameter.Msg("A resource may have at most %d tags.", tagsMost)
-	}
 	for k := range tags {
 		if strings.HasPrefix(strings.ToLower(k), "aws:") {
 			return api.ErrInvalidParameter.Msg("Tag keys may not begin with aws:.")
 		}
+	}
+	if len(tags) > tagsMost {
+		return api.ErrInvalidParameter.Msg("A resource may have at most %d tags.", tagsMost)
 	}
 	return nil
 }

@@ -23,18 +23,13 @@ const (
 
 var errRoles = api.ErrInvalidIdentityPoolConfiguration.Msg("Invalid identity pool configuration. Check assigned IAM roles for this pool.")
 
-const (
-	mappingsMost = 10
-	rulesMost    = 25
-)
+// rulesMost is how many rules a mapping may have, though the model has a higher bound.
+const rulesMost = 25
 
 // SetIdentityPoolRoles implements the operation: it replaces roles and mappings. The caller needs iam:PassRole on each role.
 func (s *Service) SetIdentityPoolRoles(ctx context.Context, in *api.SetIdentityPoolRolesInput) error {
 	var roles []string
-	for kind, role := range in.Roles {
-		if kind != "authenticated" && kind != "unauthenticated" {
-			return api.ErrInvalidParameter.Msg("Roles may have the keys authenticated and unauthenticated, not %s.", kind)
-		}
+	for _, role := range in.Roles {
 		roles = append(roles, role)
 	}
 	mapped, err := s.checkMappings(in.RoleMappings)
@@ -72,9 +67,6 @@ func (s *Service) SetIdentityPoolRoles(ctx context.Context, in *api.SetIdentityP
 // checkMappings returns the roles that the mappings name.
 func (s *Service) checkMappings(mappings map[string]api.RoleMapping) ([]string, error) {
 	var roles []string
-	if len(mappings) > mappingsMost {
-		return nil, api.ErrInvalidParameter.Msg("At most %d providers may have role mappings.", mappingsMost)
-	}
 	for key, m := range mappings {
 		if m.AmbiguousRoleResolution == nil {
 			return nil, api.ErrInvalidParameter.Msg("AmbiguousRoleResolution is required for the role mapping of %s.", key)

@@ -49,16 +49,17 @@ func hostName(userPool string) string { return "id.example.org/" + userPool }
 
 // world is the identity pools with everything that they need, real but for the user pools, behind HTTP.
 type world struct {
-	t       testing.TB
-	db      *db.DB
-	s       *Service
-	iam     *iam.Service
-	users   *userPools
-	account string
-	offset  atomic.Int64 // of the clock
-	server  *httptest.Server
-	log     *records
-	failed  atomic.Pointer[awsapi.Failure] // the last
+	t        testing.TB
+	db       *db.DB
+	s        *Service
+	iam      *iam.Service
+	users    *userPools
+	account  string
+	adminKey *iam.KeyPair
+	offset   atomic.Int64 // of the clock
+	server   *httptest.Server
+	log      *records
+
 	// elsewhere are the servers of other identity providers.
 	elsewhere *elsewhere
 
@@ -91,7 +92,7 @@ func newWorld(t testing.TB, url string) *world {
 	w.iam = iam.New(iam.Service{DB: w.db, Box: keys.Box("access-keys"), Now: w.now, AllowLoopbackHTTP: true})
 	key, err := w.iam.Bootstrap(ctx)
 	check(t, err)
-	w.account = key.Account
+	w.account, w.adminKey = key.Account, key
 	issuer, err := sts.New(sts.Service{IAM: w.iam, DB: w.db, Keys: keys, Local: w, IdentityIssuers: []string{"id.example.org/identity"}, SAMLEndpoint: publicURL + "/saml", Remote: &token.Remote{}, Now: w.now})
 	check(t, err)
 	gate := access.New(access.Gate{Identities: issuer, DB: w.db, Now: w.now, MaxSkew: 1000 * time.Hour})
@@ -103,7 +104,7 @@ func newWorld(t testing.TB, url string) *world {
 		PublicURL: publicURL, Now: w.now, Log: slog.New(slog.DiscardHandler)})
 	check(t, err)
 	apis := &awsapi.Server{
-		Authenticator: gate, Authorizer: gate, Log: slog.New(w.log), Failed: func(f awsapi.Failure) { w.failed.Store(&f) },
+		Authenticator: gate, Authorizer: gate, Log: slog.New(w.log), Failed: w.checkDeclared,
 		Services: []*awsapi.Service{
 			w.s.API(),
 			{Name: "iam", Protocol: iamapi.Protocol, Operations: iamapi.Operations(w.iam), Targets: w.iam.Targets},

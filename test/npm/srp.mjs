@@ -2,7 +2,7 @@
 // global sign-out, delete. Then the SDK for JavaScript v3 turns the tokens into S3 objects.
 // Environment: ENDPOINT POOL CLIENT IDENTITY_POOL; codes are read from `usher inbox`.
 import { CognitoUserPool, CognitoUser, CognitoUserAttribute, AuthenticationDetails } from "amazon-cognito-identity-js";
-import { fromCognitoIdentityPool } from "@aws-sdk/credential-providers";
+import { fromCognitoIdentity, fromCognitoIdentityPool } from "@aws-sdk/credential-providers";
 import { S3Client, GetObjectCommand, PutObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { CognitoIdentityClient, GetIdCommand } from "@aws-sdk/client-cognito-identity";
 import { execFileSync } from "node:child_process";
@@ -78,6 +78,20 @@ const open = await guest.send(new GetObjectCommand({ Bucket: "web", Key: "public
 assert.equal(await open.Body.transformToString(), "hello\n");
 await assert.rejects(guest.send(new GetObjectCommand({ Bucket: "web", Key })), { name: "AccessDenied" });
 console.log("  - @aws-sdk: fromCognitoIdentityPool for guest and user, exactly the role's objects");
+
+// The identity by its id: as the user, by either spelling of the login key, and never as nobody.
+const byId = (options) =>
+  new S3Client({ ...clientConfig, credentials: fromCognitoIdentity({ clientConfig, identityId: IdentityId, ...options }) });
+const token = async () => again.session.getIdToken().getJwtToken();
+for (const key of [login, `${new URL(ENDPOINT).host}/${POOL}`]) {
+  const read = await byId({ logins: { [key]: token } }).send(new GetObjectCommand({ Bucket: "web", Key }));
+  assert.equal(await read.Body.transformToString(), "kept");
+}
+await assert.rejects(byId({}).send(new GetObjectCommand({ Bucket: "web", Key })), { name: "NotAuthorizedException", message: /is forbidden/ });
+await assert.rejects(byId({ logins, customRoleArn: "arn:aws:iam::123456789012:role/admin" }).send(new GetObjectCommand({ Bucket: "web", Key })), {
+  name: "NotAuthorizedException",
+});
+console.log("  - @aws-sdk: fromCognitoIdentity, both spellings of the login key, no other role");
 
 await both((h) => again.user.globalSignOut(h));
 await assert.rejects(call((done) => again.user.getUserAttributes(done)), { message: "Access Token has been revoked" });
