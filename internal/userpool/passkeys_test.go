@@ -985,3 +985,54 @@ func FuzzPasskeyAssertion(f *testing.F) {
 		}
 	})
 }
+
+// TestPasskeyDevice: a passkey proves the user, and a device that is named proves itself, too.
+func TestPasskeyDevice(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newPasskeyApp(t, tracking(false, false))
+		first := app.signIn(t, "eve", testPassword)
+		a := newAuthenticator(t, testOrigin)
+		app.register(t, first.AccessToken, a)
+		d := newDevice(t, first)
+		if _, err := app.confirmDevice(t, first.AccessToken, d); err != nil {
+			t.Fatal(err)
+		}
+		out, err := app.byPasskey(t, "eve", a)
+		if err != nil || out.AuthenticationResult == nil || out.AuthenticationResult.NewDeviceMetadata == nil {
+			t.Fatalf("on a new device: %+v %v", out, err)
+		}
+		begun, err := app.choose(t, "eve", "WEB_AUTHN", "DEVICE_KEY", d.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err = app.reply(t, "eve", "WEB_AUTHN", begun.Session, "CREDENTIAL", a.get(t, parseOptions(t, begun.ChallengeParameters)))
+		if err != nil || out.ChallengeName != "DEVICE_SRP_AUTH" {
+			t.Fatalf("on a remembered device: %+v %v", out, err)
+		}
+		out, err = app.device(t, "eve", d, out.Session)
+		wantTokens(t, "on a remembered device", out, err)
+	})
+}
+
+// TestPasskeyFormerRelyingParty: a passkey is good for the relying party that it was made for, whatever it signs.
+func TestPasskeyFormerRelyingParty(t *testing.T) {
+	ts := newTestServerSQLite(t)
+	app := ts.newPasskeyApp(t)
+	former := app.passkey(t, "eve")
+	app.setPasskeys(t, "OFF", types.WebAuthnConfigurationType{RelyingPartyId: aws.String("example.com")})
+	token := app.signIn(t, "eve", testPassword).AccessToken
+	if options, err := app.startRegistration(t, token); err != nil || len(options.ExcludeCredentials) != 0 {
+		t.Errorf("%+v %v", options, err)
+	}
+	current := app.passkey(t, "eve")
+	_, err := app.byPasskey(t, "eve", former)
+	wantError(t, "former", err, "NotAuthorizedException", "Incorrect username or password.")
+	out, err := app.byPasskey(t, "eve", current)
+	wantTokens(t, "current", out, err)
+	if list := app.passkeys(t, token); len(list) != 2 || *list[0].RelyingPartyId == *list[1].RelyingPartyId {
+		t.Errorf("%+v", list)
+	}
+	app.setPasskeys(t, "OFF", types.WebAuthnConfigurationType{RelyingPartyId: aws.String(testRP)})
+	out, err = app.byPasskey(t, "eve", former)
+	wantTokens(t, "former, which is the current one again", out, err)
+}
