@@ -205,3 +205,34 @@ func FuzzFunctionError(f *testing.F) {
 		}
 	})
 }
+
+// TestPretend takes as long as calls did, and no longer than the context.
+func TestPretend(t *testing.T) {
+	server := triggertest.New(t)
+	server.Handle("f", func(e map[string]any) (any, error) { time.Sleep(50 * time.Millisecond); return e, nil })
+	i := New(server.URL, server.Credentials())
+	took := func(ctx context.Context, function string) (time.Duration, error) {
+		start := time.Now()
+		err := i.Pretend(ctx, triggertest.ARN(function))
+		return time.Since(start), err
+	}
+	if d, err := took(t.Context(), "f"); err != nil || d > 40*time.Millisecond {
+		t.Errorf("before any call: %v %v", d, err)
+	}
+	for range 20 {
+		if err := i.Call(t.Context(), triggertest.ARN("f"), event(), &struct{}{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d, err := took(t.Context(), "f"); err != nil || d < 50*time.Millisecond {
+		t.Errorf("after calls: %v %v", d, err)
+	}
+	if d, err := took(t.Context(), "g"); err != nil || d > 40*time.Millisecond {
+		t.Errorf("another function: %v %v", d, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := took(ctx, "f"); err != context.Canceled {
+		t.Errorf("canceled: %v", err)
+	}
+}

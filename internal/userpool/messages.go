@@ -76,7 +76,7 @@ func (s *Service) sendCode(ctx context.Context, tx *db.Tx, p *pool, u *user, kin
 	if w.linkClient != "" {
 		body = linkPlace.ReplaceAllStringFunc(body, s.confirmLink(w.linkClient, u, code))
 	}
-	return s.send(ctx, tx, p, u, kind.purpose, to, subject, body)
+	return s.send(ctx, tx, p, u, kind.purpose, to, subject, body, w)
 }
 
 // sendSignInCode puts the message with the code of a factor, first or second, in the outbox.
@@ -87,7 +87,7 @@ func (s *Service) sendSignInCode(ctx context.Context, tx *db.Tx, p *pool, u *use
 		subject, body = orDefault(c.Subject, defaultMFASubject), orDefault(c.Message, defaultMFA)
 	}
 	subject, body = w.texts(u, to, subject, body)
-	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, codePlace, code))
+	return s.send(ctx, tx, p, u, kind.purpose, to, subject, strings.ReplaceAll(body, codePlace, code), w)
 }
 
 // sendInvitation puts the invitation of a user whom an administrator created in the outbox, to be sent by medium. Without
@@ -114,11 +114,11 @@ func (s *Service) sendInvitation(ctx context.Context, tx *db.Tx, p *pool, u *use
 			body = defaultAccount
 		}
 	}
-	return s.send(ctx, tx, p, u, "invitation", to, subject, strings.NewReplacer(usernamePlace, name, codePlace, password).Replace(body))
+	return s.send(ctx, tx, p, u, "invitation", to, subject, strings.NewReplacer(usernamePlace, name, codePlace, password).Replace(body), w)
 }
 
-func (s *Service) send(ctx context.Context, tx *db.Tx, p *pool, u *user, purpose string, to delivery, subject, body string) error {
-	m := notify.Message{PoolID: p.ID, Username: u.Username, Medium: to.medium(), To: to.target, Subject: subject, Body: body, Purpose: purpose, Decoy: u.invented()}
+func (s *Service) send(ctx context.Context, tx *db.Tx, p *pool, u *user, purpose string, to delivery, subject, body string, w wording) error {
+	m := notify.Message{PoolID: p.ID, Username: u.Username, Medium: to.medium(), To: to.target, Subject: subject, Body: body, Purpose: purpose, Decoy: u.invented() || w.unsent}
 	if e := p.Settings.EmailConfiguration; e != nil && to.attribute == "email" {
 		m.From, m.ReplyTo = orDefault(e.From, ""), orDefault(e.ReplyToEmailAddress, "")
 	}

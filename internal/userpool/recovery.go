@@ -45,7 +45,7 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 		if err != nil {
 			return nil, err
 		}
-		if err := s.askWords(ctx, p, messageForgotPassword, c.ID, u, codeForgotPassword.send, &w, in.ClientMetadata); err != nil {
+		if err := s.askWordsUnseen(ctx, p, messageForgotPassword, c, u, codeForgotPassword.send, &w, in.ClientMetadata); err != nil {
 			return nil, err
 		}
 	}

@@ -217,7 +217,7 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 			return nil, err
 		}
 		w = p.signUpWording(c, to)
-		if err := s.askWords(ctx, p, messageResend, c.ID, u, codeSignUp.send, &w, in.ClientMetadata); err != nil {
+		if err := s.askWordsUnseen(ctx, p, messageResend, c, u, codeSignUp.send, &w, in.ClientMetadata); err != nil {
 			return nil, err
 		}
 	}

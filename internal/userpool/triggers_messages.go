@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"usher/internal/api/cognitoidp"
+	"usher/internal/awsapi"
 	"usher/internal/db"
 )
 
@@ -42,6 +43,7 @@ type wording struct {
 	custom     *customMessage // nil: the pool's own texts
 	linkClient string         // app client through which a link in an e-mail confirms the sign-up; "" for a code
 	noPassword bool           // an invitation that tells no password
+	unsent     bool           // CustomMessage has failed, and the message stays here so that nobody learns whom it was for
 }
 
 // customMessage is what CustomMessage has answered for a user. Unset texts are the pool's own.
@@ -105,10 +107,26 @@ func (s *Service) askWords(ctx context.Context, p *pool, source, client string, 
 	return nil
 }
 
+// askWordsUnseen is askWords for whoever has proven nothing. To a client that hides who exists, a function that fails must look like one
+// that was not called: the message is not sent, and only the log says so.
+func (s *Service) askWordsUnseen(ctx context.Context, p *pool, source string, c *client, u *user, send limit, w *wording, metadata map[string]string) error {
+	err := s.askWords(ctx, p, source, c.ID, u, send, w, metadata)
+	if e, ok := errors.AsType[*awsapi.Error](err); ok && c.hidesUsers() && !errors.Is(err, cognitoidp.ErrLimitExceeded) {
+		s.logTrigger(ctx, p, triggerCustomMessage, e)
+		w.unsent, err = true, nil
+	}
+	return err
+}
+
 // askSignInWords is askWords for the code of a factor. The metadata is that of the answer to a challenge: CustomMessage is not
 // told what InitiateAuth brought.
 func (a *signIn) askSignInWords(ctx context.Context, kind codeKind, w *wording) error {
-	err := a.askWords(ctx, a.pool, messageAuthentication, a.client.ID, a.user, kind.send, w, a.metadata)
+	var err error
+	if kind.purpose == codeFirst.purpose {
+		err = a.askWordsUnseen(ctx, a.pool, messageAuthentication, a.client, a.user, kind.send, w, a.metadata)
+	} else {
+		err = a.askWords(ctx, a.pool, messageAuthentication, a.client.ID, a.user, kind.send, w, a.metadata)
+	}
 	if errors.Is(err, cognitoidp.ErrLimitExceeded) {
 		err = errTooManyCodes // sign-in has no LimitExceededException
 	}

@@ -289,6 +289,17 @@ func TestCustomMessageLimits(t *testing.T) {
 		if events := server.Events(); len(events) != 0 {
 			t.Errorf("calls: %v", events)
 		}
+		// A function that fails tells nothing either.
+		server.Handle("words", throws("No words"))
+		app.outbox.take()
+		for _, name := range []string{"ada", "nobody"} {
+			if to, err := app.forgot(t, name); err != nil || to == nil {
+				t.Errorf("%s: %v %v", name, to, err)
+			}
+		}
+		if sent := app.outbox.take(); len(sent) != 0 {
+			t.Errorf("%+v", sent)
+		}
 		server.Handle("words", echo)
 		app.signUp(t, "bob")
 		for range 5 {

@@ -216,7 +216,7 @@ func (a *signIn) notMigrated(ctx context.Context, err error) error {
 		return err
 	}
 	if a.client.hidesUsers() {
-		a.logMigration(ctx, a.pool, e)
+		a.logTrigger(ctx, a.pool, triggerUserMigration, e)
 		return a.preAuthentication(ctx)
 	}
 	if err == nil || errors.Is(err, cognitoidp.ErrUserLambdaValidation) {
@@ -230,10 +230,10 @@ func (a *signIn) notMigrated(ctx context.Context, err error) error {
 	return err
 }
 
-// logMigration tells the operator what the caller is not told. The function's own message is not logged: it has seen the password.
-func (s *Service) logMigration(ctx context.Context, p *pool, e *awsapi.Error) {
+// logTrigger tells the operator what the caller is not told. The function's own message is not logged: it may have seen a password.
+func (s *Service) logTrigger(ctx context.Context, p *pool, name string, e *awsapi.Error) {
 	if e != nil {
-		s.Log.WarnContext(ctx, "user migration failed", "user_pool", p.ID, "code", e.Code, "error", e.Err)
+		s.Log.WarnContext(ctx, "trigger failed", "trigger", name, "user_pool", p.ID, "code", e.Code, "error", e.Err)
 	}
 }
 
@@ -273,7 +273,7 @@ func (s *Service) bringForgetful(ctx context.Context, p *pool, c *client, in *co
 	e, ok := errors.AsType[*awsapi.Error](err)
 	switch {
 	case ok && c.hidesUsers():
-		s.logMigration(ctx, p, e)
+		s.logTrigger(ctx, p, triggerUserMigration, e)
 		return nil, nil
 	case m == nil && !c.hidesUsers() && (err == nil || ok):
 		if spent := s.DB.Tx(ctx, func(tx *db.Tx) error { return s.spend(ctx, tx, p, u.Sub, codeForgotPassword.send) }); spent != nil {

@@ -33,3 +33,16 @@ refused UserNotConfirmedException public cognito-idp initiate-auth --client-id "
 has "$(curl -fsS --data "${link#*\?}" "$endpoint/confirmUser")" 'has been confirmed' "the button"
 public cognito-idp initiate-auth --client-id "$client" --auth-flow USER_PASSWORD_AUTH --auth-parameters USERNAME=joan,PASSWORD=Analytical-1843 >/dev/null
 step "a link that confirms when its button is pressed, not when it is opened"
+
+# An identity provider, and an identity of it that is a user's.
+aws cognito-idp create-identity-provider --user-pool-id "$pool" --provider-name Google --provider-type Google --idp-identifiers google.example \
+  --provider-details client_id=c,client_secret=s,authorize_scopes="openid email" --attribute-mapping email=email >/dev/null
+equal "$(aws cognito-idp get-identity-provider-by-identifier --user-pool-id "$pool" --idp-identifier google.example --query IdentityProvider.ProviderDetails.token_url --output text)" https://www.googleapis.com/oauth2/v4/token
+aws cognito-idp update-user-pool-client --user-pool-id "$pool" --client-id "$client" --supported-identity-providers COGNITO Google \
+  --explicit-auth-flows ALLOW_USER_PASSWORD_AUTH ALLOW_REFRESH_TOKEN_AUTH >/dev/null
+refused 'The provider Facebook does not exist' aws cognito-idp update-user-pool-client --user-pool-id "$pool" --client-id "$client" --supported-identity-providers Facebook
+aws cognito-idp admin-link-provider-for-user --user-pool-id "$pool" --destination-user ProviderName=Cognito,ProviderAttributeValue=joan \
+  --source-user ProviderName=Google,ProviderAttributeName=Cognito_Subject,ProviderAttributeValue=117
+token=$(public cognito-idp initiate-auth --client-id "$client" --auth-flow USER_PASSWORD_AUTH --auth-parameters USERNAME=joan,PASSWORD=Analytical-1843 --query AuthenticationResult.IdToken --output text)
+has "$(claim "$token" identities)" '"userId":"117"' "identities of the ID token"
+step "an identity provider, given to a client and linked to a user"
