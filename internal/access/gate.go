@@ -169,7 +169,7 @@ func (s *signed) caller() awsapi.Caller {
 // restrict refuses what temporary credentials of users cannot be used for: IAM, unless they come of GetSessionToken with
 // a one-time password (STS API Reference, GetSessionToken and GetFederationToken).
 func restrict(p *Principal, service string) error {
-	if p.Session == nil || p.Kind == policy.RoleSession || p.Session.AssumedRoot || service != "iam" {
+	if p.Session == nil || p.Kind == policy.RoleSession || p.Session.AssumedRoot || p.Session.Delegated || service != "iam" {
 		return nil
 	}
 	if p.Kind == policy.FederatedUser || p.Session.MFATime.IsZero() {

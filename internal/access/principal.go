@@ -90,6 +90,8 @@ type Session struct {
 	Chained bool
 	// AssumedRoot says that another account acts as the root user, for the task that the session policy is for.
 	AssumedRoot bool
+	// Delegated says that another account has the session by a delegation request.
+	Delegated bool
 	// MFATime is when a one-time password was given; zero without.
 	MFATime time.Time
 

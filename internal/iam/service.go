@@ -49,6 +49,10 @@ type Service struct {
 	SharedIssuers map[string][]string
 	// Organizations knows which accounts are members of an organization; nil: none is.
 	Organizations Organizations
+	// Approver tells who makes the call, as one who can accept a delegation request; the error says why he cannot.
+	Approver func(ctx context.Context) (*Approver, error)
+	// Publish sends a message to an SNS topic after the transaction.
+	Publish func(ctx context.Context, tx *db.Tx, topic, message string) error
 
 	keys          *db.Cache[string, *AccessKey]
 	principals    *db.Cache[string, *Principal]

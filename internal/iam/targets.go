@@ -57,6 +57,8 @@ func (t *targeting) tags() []iam.Tag {
 func (t *targeting) resource() (string, error) {
 	account := account(t.ctx)
 	switch {
+	case strings.Contains(t.op, "Delegation"):
+		return t.delegationTarget()
 	case t.op == "CreateServiceLinkedRole", t.op == "GetServiceLinkedRoleDeletionStatus":
 		return t.serviceRoleTarget(), nil
 	case t.text("RoleName") != nil:

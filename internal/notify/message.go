@@ -4,11 +4,14 @@ package notify
 
 import "time"
 
+// Topic is the Medium of messages to SNS topics.
+const Topic = "TOPIC"
+
 // Message is one e-mail or SMS to a user.
 type Message struct {
 	PoolID   string // user pool that sends it
 	Username string // whom it concerns
-	Medium   string // EMAIL or SMS, as in CodeDeliveryDetails
+	Medium   string // EMAIL or SMS, as in CodeDeliveryDetails, or Topic
 	To       string // address or E.164 number
 	From     string // e-mail sender of the pool; "" for the server's
 	ReplyTo  string

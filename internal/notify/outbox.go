@@ -62,8 +62,14 @@ func New(o Outbox) *Outbox {
 }
 
 func (o *Outbox) sender(m Message) Sender {
-	if m.Medium == "SMS" {
+	switch m.Medium {
+	case "SMS":
 		return o.SMS
+	case Topic: // an SNS that sends SMS has topics too
+		if topics, ok := o.SMS.(*SNS); ok {
+			return topics
+		}
+		return nil
 	}
 	return o.Email
 }

@@ -78,7 +78,13 @@ func NewSNS(endpoint, region string, credentials aws.CredentialsProvider) *SNS {
 
 // Send implements Sender. A message that SNS calls invalid is ErrRefused.
 func (s *SNS) Send(ctx context.Context, m Message) error {
-	_, err := s.client.Publish(ctx, &sns.PublishInput{PhoneNumber: &m.To, Message: &m.Body})
+	in := &sns.PublishInput{Message: &m.Body}
+	if m.Medium == Topic {
+		in.TopicArn = &m.To
+	} else {
+		in.PhoneNumber = &m.To
+	}
+	_, err := s.client.Publish(ctx, in)
 	if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "InvalidParameter") {
 		return fmt.Errorf("%w: SNS: %w", ErrRefused, err)
 	}

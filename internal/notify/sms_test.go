@@ -143,5 +143,12 @@ func TestSNS(t *testing.T) {
 		if form.Get("Action") != "Publish" || form.Get("PhoneNumber") != "+15550100" || form.Get("Message") != "Your code is 123456" {
 			t.Errorf("published %v", form)
 		}
+		topic := Message{Medium: Topic, To: "arn:aws:sns:eu-west-1:111122223333:news", Body: "{}"}
+		if err := s.Send(t.Context(), topic); (err == nil) != c.sent || form.Get("TopicArn") != topic.To || form.Has("PhoneNumber") {
+			t.Errorf("%v, published %v", err, form)
+		}
+		if (&Outbox{SMS: s}).sender(topic) != Sender(s) || (&Outbox{SMS: &Webhook{}, Email: s}).sender(topic) != nil {
+			t.Error("topics are not SNS's alone")
+		}
 	}
 }

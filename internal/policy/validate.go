@@ -312,7 +312,7 @@ func resourceFault(text string) (message string, legacy bool) {
 		return "Resource " + text + " can not contain region information.", false
 	case service == "iam" && region != "":
 		return "IAM resource " + text + " cannot contain region information.", false
-	case service == "iam" && !strings.HasPrefix(resource, "*") && resource != "root" && !slices.ContainsFunc(iamPaths, func(start string) bool {
+	case service == "iam" && !strings.HasPrefix(resource, "*") && resource != "root" && !strings.HasPrefix(resource, "delegation-request/") && !slices.ContainsFunc(iamPaths, func(start string) bool {
 		return strings.HasPrefix(resource, start)
 	}):
 		return `IAM resource path must either be "*" or start with ` + strings.Join(iamPaths, ", ") + ".", false

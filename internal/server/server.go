@@ -159,6 +159,8 @@ func (s *Server) wire(ctx context.Context) error {
 		ReservedIssuer: s.isIdentityIssuer,
 		SharedIssuers:  cfg.sharedIssuers(),
 		Organizations:  memberships{s},
+		Approver:       approver,
+		Publish:        s.publish,
 	})
 	s.orgs = &organizations.Service{DB: s.db, IAM: s.iam, Now: now}
 	if err := s.bootstrap(ctx); err != nil {

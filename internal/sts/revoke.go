@@ -89,6 +89,11 @@ func (s *Service) RevokeIn(ctx context.Context, tx *db.Tx, sub Subject) error {
 		return err
 	}
 	tx.Invalidate(epochScope, revocationScopes[sub.shard()])
+	if sub.Kind == SessionsOfUser || sub.Kind == SessionsOfRole {
+		if err := s.IAM.EndDelegations(ctx, tx, sub.ID); err != nil {
+			return err
+		}
+	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO sts_revocations (kind, id, shard, epoch, expires) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (kind, id) DO UPDATE SET epoch = excluded.epoch, expires = excluded.expires`,
 		int64(sub.Kind), sub.ID, sub.shard(), epoch, s.Now().Add(revocationLife).Unix())

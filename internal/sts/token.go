@@ -60,6 +60,7 @@ const (
 	fieldPadding
 	fieldEpoch
 	fieldAssumedRoot
+	fieldDelegated
 )
 
 const (
@@ -107,6 +108,9 @@ func appendPayload(dst []byte, b *bearer) (payload []byte, grants int) {
 	}
 	if s.AssumedRoot {
 		dst = appendField(dst, fieldAssumedRoot, "")
+	}
+	if s.Delegated {
+		dst = appendField(dst, fieldDelegated, "")
 	}
 	if !s.MFATime.IsZero() {
 		dst = appendNumber(dst, fieldMFA, uint64(s.MFATime.Unix()))
@@ -212,6 +216,8 @@ func parsePayload(payload []byte) (*bearer, error) {
 			s.Chained = true
 		case fieldAssumedRoot:
 			s.AssumedRoot = true
+		case fieldDelegated:
+			s.Delegated = true
 		case fieldMFA:
 			s.MFATime, err = unixTime(v)
 		case fieldProvider:
@@ -258,6 +264,9 @@ func parsePayload(payload []byte) (*bearer, error) {
 	}
 	s.Expiry = s.Issued.Add(time.Duration(lifetime) * time.Second)
 	if s.AssumedRoot && (b.kind != policy.Root || len(s.PolicyARNs) != 1) {
+		return nil, errToken
+	}
+	if s.Delegated && s.Policy == "" {
 		return nil, errToken
 	}
 	if len(b.seed) != seedSize || b.account == "" || b.kind == policy.Anonymous {

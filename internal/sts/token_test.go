@@ -45,7 +45,11 @@ func TestPayload(t *testing.T) {
 	for name, b := range map[string]*bearer{
 		"cognito": cognito(),
 		"full":    full(),
-		"root":    {seed: make([]byte, seedSize), secretKey: "k", kind: policy.Root, account: "999999999999", id: "999999999999", session: access.Session{Issued: issuedAt(1), Expiry: issuedAt(2)}},
+		"assumed root": {seed: make([]byte, seedSize), secretKey: "k", kind: policy.Root, account: "999999999999", id: "999999999999", session: access.Session{
+			Issued: issuedAt(1), Expiry: issuedAt(2), AssumedRoot: true, PolicyARNs: []string{"arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"}}},
+		"delegated": {seed: make([]byte, seedSize), secretKey: "k", kind: policy.FederatedUser, account: "999999999999", id: "AIDA0123456789ABCDEFG", session: access.Session{
+			Name: "delegated-111122223333", Issued: issuedAt(1), Expiry: issuedAt(2), Delegated: true, Policy: "{}"}},
+		"root": {seed: make([]byte, seedSize), secretKey: "k", kind: policy.Root, account: "999999999999", id: "999999999999", session: access.Session{Issued: issuedAt(1), Expiry: issuedAt(2)}},
 	} {
 		payload, grants := appendPayload(nil, b)
 		got, err := parsePayload(payload)

@@ -70,6 +70,12 @@ const (
 	PolicyIdentifierPolicyTypeRcp                = "rcp"
 )
 
+// Values of PolicyParameterTypeEnum.
+const (
+	PolicyParameterTypeEnumString     = "string"
+	PolicyParameterTypeEnumStringList = "stringList"
+)
+
 // Values of PolicySourceType.
 const (
 	PolicySourceTypeUser        = "user"
@@ -112,11 +118,36 @@ const (
 	AssignmentStatusTypeAny        = "Any"
 )
 
+// Values of permissionCheckResultType.
+const (
+	PermissionCheckResultTypeAllowed = "ALLOWED"
+	PermissionCheckResultTypeDenied  = "DENIED"
+	PermissionCheckResultTypeUnsure  = "UNSURE"
+)
+
+// Values of permissionCheckStatusType.
+const (
+	PermissionCheckStatusTypeComplete   = "COMPLETE"
+	PermissionCheckStatusTypeInProgress = "IN_PROGRESS"
+	PermissionCheckStatusTypeFailed     = "FAILED"
+)
+
 // Values of policyScopeType.
 const (
 	PolicyScopeTypeAll   = "All"
 	PolicyScopeTypeAws   = "AWS"
 	PolicyScopeTypeLocal = "Local"
+)
+
+// Values of stateType.
+const (
+	StateTypeUnassigned      = "UNASSIGNED"
+	StateTypeAssigned        = "ASSIGNED"
+	StateTypePendingApproval = "PENDING_APPROVAL"
+	StateTypeFinalized       = "FINALIZED"
+	StateTypeAccepted        = "ACCEPTED"
+	StateTypeRejected        = "REJECTED"
+	StateTypeExpired         = "EXPIRED"
 )
 
 // Values of statusType.

@@ -20,14 +20,17 @@ var Protocol = &awsapi.Protocol{
 
 // Service is every operation that is served.
 type Service interface {
+	AcceptDelegationRequest(context.Context, *AcceptDelegationRequestRequest) error
 	AddClientIDToOpenIDConnectProvider(context.Context, *AddClientIDToOpenIDConnectProviderRequest) error
 	AddUserToGroup(context.Context, *AddUserToGroupRequest) error
+	AssociateDelegationRequest(context.Context, *AssociateDelegationRequestRequest) error
 	AttachGroupPolicy(context.Context, *AttachGroupPolicyRequest) error
 	AttachRolePolicy(context.Context, *AttachRolePolicyRequest) error
 	AttachUserPolicy(context.Context, *AttachUserPolicyRequest) error
 	ChangePassword(context.Context, *ChangePasswordRequest) error
 	CreateAccessKey(context.Context, *CreateAccessKeyRequest) (*CreateAccessKeyResponse, error)
 	CreateAccountAlias(context.Context, *CreateAccountAliasRequest) error
+	CreateDelegationRequest(context.Context, *CreateDelegationRequestRequest) (*CreateDelegationRequestResponse, error)
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
 	CreateLoginProfile(context.Context, *CreateLoginProfileRequest) (*CreateLoginProfileResponse, error)
 	CreateOpenIDConnectProvider(context.Context, *CreateOpenIDConnectProviderRequest) (*CreateOpenIDConnectProviderResponse, error)
@@ -75,6 +78,7 @@ type Service interface {
 	GetContextKeysForCustomPolicy(context.Context, *GetContextKeysForCustomPolicyRequest) (*GetContextKeysForPolicyResponse, error)
 	GetContextKeysForPrincipalPolicy(context.Context, *GetContextKeysForPrincipalPolicyRequest) (*GetContextKeysForPolicyResponse, error)
 	GetCredentialReport(context.Context, *GetCredentialReportRequest) (*GetCredentialReportResponse, error)
+	GetDelegationRequest(context.Context, *GetDelegationRequestRequest) (*GetDelegationRequestResponse, error)
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
 	GetGroupPolicy(context.Context, *GetGroupPolicyRequest) (*GetGroupPolicyResponse, error)
 	GetLoginProfile(context.Context, *GetLoginProfileRequest) (*GetLoginProfileResponse, error)
@@ -94,6 +98,7 @@ type Service interface {
 	ListAttachedGroupPolicies(context.Context, *ListAttachedGroupPoliciesRequest) (*ListAttachedGroupPoliciesResponse, error)
 	ListAttachedRolePolicies(context.Context, *ListAttachedRolePoliciesRequest) (*ListAttachedRolePoliciesResponse, error)
 	ListAttachedUserPolicies(context.Context, *ListAttachedUserPoliciesRequest) (*ListAttachedUserPoliciesResponse, error)
+	ListDelegationRequests(context.Context, *ListDelegationRequestsRequest) (*ListDelegationRequestsResponse, error)
 	ListEntitiesForPolicy(context.Context, *ListEntitiesForPolicyRequest) (*ListEntitiesForPolicyResponse, error)
 	ListGroupPolicies(context.Context, *ListGroupPoliciesRequest) (*ListGroupPoliciesResponse, error)
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
@@ -121,9 +126,11 @@ type Service interface {
 	PutRolePolicy(context.Context, *PutRolePolicyRequest) error
 	PutUserPermissionsBoundary(context.Context, *PutUserPermissionsBoundaryRequest) error
 	PutUserPolicy(context.Context, *PutUserPolicyRequest) error
+	RejectDelegationRequest(context.Context, *RejectDelegationRequestRequest) error
 	RemoveClientIDFromOpenIDConnectProvider(context.Context, *RemoveClientIDFromOpenIDConnectProviderRequest) error
 	RemoveUserFromGroup(context.Context, *RemoveUserFromGroupRequest) error
 	ResyncMFADevice(context.Context, *ResyncMFADeviceRequest) error
+	SendDelegationToken(context.Context, *SendDelegationTokenRequest) error
 	SetDefaultPolicyVersion(context.Context, *SetDefaultPolicyVersionRequest) error
 	SimulateCustomPolicy(context.Context, *SimulateCustomPolicyRequest) (*SimulatePolicyResponse, error)
 	SimulatePrincipalPolicy(context.Context, *SimulatePrincipalPolicyRequest) (*SimulatePolicyResponse, error)
@@ -142,6 +149,7 @@ type Service interface {
 	UpdateAccessKey(context.Context, *UpdateAccessKeyRequest) error
 	UpdateAccountPasswordPolicy(context.Context, *UpdateAccountPasswordPolicyRequest) error
 	UpdateAssumeRolePolicy(context.Context, *UpdateAssumeRolePolicyRequest) error
+	UpdateDelegationRequest(context.Context, *UpdateDelegationRequestRequest) error
 	UpdateGroup(context.Context, *UpdateGroupRequest) error
 	UpdateLoginProfile(context.Context, *UpdateLoginProfileRequest) error
 	UpdateOpenIDConnectProviderThumbprint(context.Context, *UpdateOpenIDConnectProviderThumbprintRequest) error
@@ -154,14 +162,17 @@ type Service interface {
 // Operations is the table that binds the operations to s.
 func Operations(s Service) []awsapi.Operation {
 	return []awsapi.Operation{
+		awsapi.OpNoOutput("AcceptDelegationRequest", "iam:AcceptDelegationRequest", awsapi.Signed, s.AcceptDelegationRequest),
 		awsapi.OpNoOutput("AddClientIDToOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider", awsapi.Signed, s.AddClientIDToOpenIDConnectProvider),
 		awsapi.OpNoOutput("AddUserToGroup", "iam:AddUserToGroup", awsapi.Signed, s.AddUserToGroup),
+		awsapi.OpNoOutput("AssociateDelegationRequest", "iam:AssociateDelegationRequest", awsapi.Signed, s.AssociateDelegationRequest),
 		awsapi.OpNoOutput("AttachGroupPolicy", "iam:AttachGroupPolicy", awsapi.Signed, s.AttachGroupPolicy),
 		awsapi.OpNoOutput("AttachRolePolicy", "iam:AttachRolePolicy", awsapi.Signed, s.AttachRolePolicy),
 		awsapi.OpNoOutput("AttachUserPolicy", "iam:AttachUserPolicy", awsapi.Signed, s.AttachUserPolicy),
 		awsapi.OpNoOutput("ChangePassword", "iam:ChangePassword", awsapi.Signed, s.ChangePassword),
 		awsapi.Op("CreateAccessKey", "iam:CreateAccessKey", awsapi.Signed, s.CreateAccessKey),
 		awsapi.OpNoOutput("CreateAccountAlias", "iam:CreateAccountAlias", awsapi.Signed, s.CreateAccountAlias),
+		awsapi.Op("CreateDelegationRequest", "iam:CreateDelegationRequest", awsapi.Signed, s.CreateDelegationRequest),
 		awsapi.Op("CreateGroup", "iam:CreateGroup", awsapi.Signed, s.CreateGroup),
 		awsapi.Op("CreateLoginProfile", "iam:CreateLoginProfile", awsapi.Signed, s.CreateLoginProfile),
 		awsapi.Op("CreateOpenIDConnectProvider", "iam:CreateOpenIDConnectProvider", awsapi.Signed, s.CreateOpenIDConnectProvider),
@@ -209,6 +220,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("GetContextKeysForCustomPolicy", "iam:GetContextKeysForCustomPolicy", awsapi.Signed, s.GetContextKeysForCustomPolicy),
 		awsapi.Op("GetContextKeysForPrincipalPolicy", "iam:GetContextKeysForPrincipalPolicy", awsapi.Signed, s.GetContextKeysForPrincipalPolicy),
 		awsapi.Op("GetCredentialReport", "iam:GetCredentialReport", awsapi.Signed, s.GetCredentialReport),
+		awsapi.Op("GetDelegationRequest", "iam:GetDelegationRequest", awsapi.Signed, s.GetDelegationRequest),
 		awsapi.Op("GetGroup", "iam:GetGroup", awsapi.Signed, s.GetGroup),
 		awsapi.Op("GetGroupPolicy", "iam:GetGroupPolicy", awsapi.Signed, s.GetGroupPolicy),
 		awsapi.Op("GetLoginProfile", "iam:GetLoginProfile", awsapi.Signed, s.GetLoginProfile),
@@ -228,6 +240,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("ListAttachedGroupPolicies", "iam:ListAttachedGroupPolicies", awsapi.Signed, s.ListAttachedGroupPolicies),
 		awsapi.Op("ListAttachedRolePolicies", "iam:ListAttachedRolePolicies", awsapi.Signed, s.ListAttachedRolePolicies),
 		awsapi.Op("ListAttachedUserPolicies", "iam:ListAttachedUserPolicies", awsapi.Signed, s.ListAttachedUserPolicies),
+		awsapi.Op("ListDelegationRequests", "iam:ListDelegationRequests", awsapi.Signed, s.ListDelegationRequests),
 		awsapi.Op("ListEntitiesForPolicy", "iam:ListEntitiesForPolicy", awsapi.Signed, s.ListEntitiesForPolicy),
 		awsapi.Op("ListGroupPolicies", "iam:ListGroupPolicies", awsapi.Signed, s.ListGroupPolicies),
 		awsapi.Op("ListGroups", "iam:ListGroups", awsapi.Signed, s.ListGroups),
@@ -255,9 +268,11 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("PutRolePolicy", "iam:PutRolePolicy", awsapi.Signed, s.PutRolePolicy),
 		awsapi.OpNoOutput("PutUserPermissionsBoundary", "iam:PutUserPermissionsBoundary", awsapi.Signed, s.PutUserPermissionsBoundary),
 		awsapi.OpNoOutput("PutUserPolicy", "iam:PutUserPolicy", awsapi.Signed, s.PutUserPolicy),
+		awsapi.OpNoOutput("RejectDelegationRequest", "iam:RejectDelegationRequest", awsapi.Signed, s.RejectDelegationRequest),
 		awsapi.OpNoOutput("RemoveClientIDFromOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider", awsapi.Signed, s.RemoveClientIDFromOpenIDConnectProvider),
 		awsapi.OpNoOutput("RemoveUserFromGroup", "iam:RemoveUserFromGroup", awsapi.Signed, s.RemoveUserFromGroup),
 		awsapi.OpNoOutput("ResyncMFADevice", "iam:ResyncMFADevice", awsapi.Signed, s.ResyncMFADevice),
+		awsapi.OpNoOutput("SendDelegationToken", "iam:SendDelegationToken", awsapi.Signed, s.SendDelegationToken),
 		awsapi.OpNoOutput("SetDefaultPolicyVersion", "iam:SetDefaultPolicyVersion", awsapi.Signed, s.SetDefaultPolicyVersion),
 		awsapi.Op("SimulateCustomPolicy", "iam:SimulateCustomPolicy", awsapi.Signed, s.SimulateCustomPolicy),
 		awsapi.Op("SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", awsapi.Signed, s.SimulatePrincipalPolicy),
@@ -276,6 +291,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.OpNoOutput("UpdateAccessKey", "iam:UpdateAccessKey", awsapi.Signed, s.UpdateAccessKey),
 		awsapi.OpNoOutput("UpdateAccountPasswordPolicy", "iam:UpdateAccountPasswordPolicy", awsapi.Signed, s.UpdateAccountPasswordPolicy),
 		awsapi.OpNoOutput("UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", awsapi.Signed, s.UpdateAssumeRolePolicy),
+		awsapi.OpNoOutput("UpdateDelegationRequest", "iam:UpdateDelegationRequest", awsapi.Signed, s.UpdateDelegationRequest),
 		awsapi.OpNoOutput("UpdateGroup", "iam:UpdateGroup", awsapi.Signed, s.UpdateGroup),
 		awsapi.OpNoOutput("UpdateLoginProfile", "iam:UpdateLoginProfile", awsapi.Signed, s.UpdateLoginProfile),
 		awsapi.OpNoOutput("UpdateOpenIDConnectProviderThumbprint", "iam:UpdateOpenIDConnectProviderThumbprint", awsapi.Signed, s.UpdateOpenIDConnectProviderThumbprint),

@@ -6,6 +6,11 @@ import (
 	"time"
 )
 
+// AcceptDelegationRequestRequest is the shape AcceptDelegationRequestRequest.
+type AcceptDelegationRequestRequest struct {
+	DelegationRequestId *string `json:"DelegationRequestId,omitzero"` // required
+}
+
 // AccessKey is the shape AccessKey.
 type AccessKey struct {
 	UserName        *string    `json:"UserName,omitzero"`
@@ -40,6 +45,11 @@ type AddClientIDToOpenIDConnectProviderRequest struct {
 type AddUserToGroupRequest struct {
 	GroupName *string `json:"GroupName,omitzero"` // required
 	UserName  *string `json:"UserName,omitzero"`  // required
+}
+
+// AssociateDelegationRequestRequest is the shape AssociateDelegationRequestRequest.
+type AssociateDelegationRequestRequest struct {
+	DelegationRequestId *string `json:"DelegationRequestId,omitzero"` // required
 }
 
 // AttachGroupPolicyRequest is the shape AttachGroupPolicyRequest.
@@ -98,6 +108,25 @@ type CreateAccessKeyResponse struct {
 // CreateAccountAliasRequest is the shape CreateAccountAliasRequest.
 type CreateAccountAliasRequest struct {
 	AccountAlias *string `json:"AccountAlias,omitzero"` // required
+}
+
+// CreateDelegationRequestRequest is the shape CreateDelegationRequestRequest.
+type CreateDelegationRequestRequest struct {
+	OwnerAccountId      *string               `json:"OwnerAccountId,omitzero"`
+	Description         *string               `json:"Description,omitzero"` // required
+	Permissions         *DelegationPermission `json:"Permissions,omitzero"` // required
+	RequestMessage      *string               `json:"RequestMessage,omitzero"`
+	RequestorWorkflowId *string               `json:"RequestorWorkflowId,omitzero"` // required
+	RedirectUrl         *string               `json:"RedirectUrl,omitzero"`
+	NotificationChannel *string               `json:"NotificationChannel,omitzero"` // required
+	SessionDuration     *int32                `json:"SessionDuration,omitzero"`     // required
+	OnlySendByOwner     *bool                 `json:"OnlySendByOwner,omitzero"`
+}
+
+// CreateDelegationRequestResponse is the shape CreateDelegationRequestResponse.
+type CreateDelegationRequestResponse struct {
+	ConsoleDeepLink     *string `json:"ConsoleDeepLink,omitzero"`
+	DelegationRequestId *string `json:"DelegationRequestId,omitzero"`
 }
 
 // CreateGroupRequest is the shape CreateGroupRequest.
@@ -235,6 +264,36 @@ type CreateVirtualMFADeviceResponse struct {
 type DeactivateMFADeviceRequest struct {
 	UserName     *string `json:"UserName,omitzero"`
 	SerialNumber *string `json:"SerialNumber,omitzero"` // required
+}
+
+// DelegationPermission is the shape DelegationPermission.
+type DelegationPermission struct {
+	PolicyTemplateArn *string           `json:"PolicyTemplateArn,omitzero"`
+	Parameters        []PolicyParameter `json:"Parameters,omitzero"`
+}
+
+// DelegationRequest is the shape DelegationRequest.
+type DelegationRequest struct {
+	DelegationRequestId           *string               `json:"DelegationRequestId,omitzero"`
+	OwnerAccountId                *string               `json:"OwnerAccountId,omitzero"`
+	Description                   *string               `json:"Description,omitzero"`
+	RequestMessage                *string               `json:"RequestMessage,omitzero"`
+	Permissions                   *DelegationPermission `json:"Permissions,omitzero"`
+	PermissionPolicy              *string               `json:"PermissionPolicy,omitzero"`
+	RolePermissionRestrictionArns []string              `json:"RolePermissionRestrictionArns,omitzero"`
+	OwnerId                       *string               `json:"OwnerId,omitzero"`
+	ApproverId                    *string               `json:"ApproverId,omitzero"`
+	State                         *string               `json:"State,omitzero"`
+	ExpirationTime                *time.Time            `json:"ExpirationTime,omitzero"`
+	RequestorId                   *string               `json:"RequestorId,omitzero"`
+	RequestorName                 *string               `json:"RequestorName,omitzero"`
+	CreateDate                    *time.Time            `json:"CreateDate,omitzero"`
+	SessionDuration               *int32                `json:"SessionDuration,omitzero"`
+	RedirectUrl                   *string               `json:"RedirectUrl,omitzero"`
+	Notes                         *string               `json:"Notes,omitzero"`
+	RejectionReason               *string               `json:"RejectionReason,omitzero"`
+	OnlySendByOwner               *bool                 `json:"OnlySendByOwner,omitzero"`
+	UpdatedTime                   *time.Time            `json:"UpdatedTime,omitzero"`
 }
 
 // DeleteAccessKeyRequest is the shape DeleteAccessKeyRequest.
@@ -517,6 +576,19 @@ type GetCredentialReportResponse struct {
 	GeneratedTime *time.Time `json:"GeneratedTime,omitzero"`
 }
 
+// GetDelegationRequestRequest is the shape GetDelegationRequestRequest.
+type GetDelegationRequestRequest struct {
+	DelegationRequestId       *string `json:"DelegationRequestId,omitzero"` // required
+	DelegationPermissionCheck *bool   `json:"DelegationPermissionCheck,omitzero"`
+}
+
+// GetDelegationRequestResponse is the shape GetDelegationRequestResponse.
+type GetDelegationRequestResponse struct {
+	DelegationRequest     *DelegationRequest `json:"DelegationRequest,omitzero"`
+	PermissionCheckStatus *string            `json:"PermissionCheckStatus,omitzero"`
+	PermissionCheckResult *string            `json:"PermissionCheckResult,omitzero"`
+}
+
 // GetGroupPolicyRequest is the shape GetGroupPolicyRequest.
 type GetGroupPolicyRequest struct {
 	GroupName  *string `json:"GroupName,omitzero"`  // required
@@ -795,6 +867,20 @@ type ListAttachedUserPoliciesResponse struct {
 	AttachedPolicies []AttachedPolicy `json:"AttachedPolicies,omitzero"`
 	IsTruncated      *bool            `json:"IsTruncated,omitzero"`
 	Marker           *string          `json:"Marker,omitzero"`
+}
+
+// ListDelegationRequestsRequest is the shape ListDelegationRequestsRequest.
+type ListDelegationRequestsRequest struct {
+	OwnerId  *string `json:"OwnerId,omitzero"`
+	Marker   *string `json:"Marker,omitzero"`
+	MaxItems *int32  `json:"MaxItems,omitzero"`
+}
+
+// ListDelegationRequestsResponse is the shape ListDelegationRequestsResponse.
+type ListDelegationRequestsResponse struct {
+	DelegationRequests []DelegationRequest `json:"DelegationRequests,omitzero"`
+	Marker             *string             `json:"Marker,omitzero"`
+	IsTruncated        *bool               `json:"isTruncated,omitzero"`
 }
 
 // ListEntitiesForPolicyRequest is the shape ListEntitiesForPolicyRequest.
@@ -1198,6 +1284,13 @@ type PolicyIdentifier struct {
 	InlinePolicyIdentifier *InlinePolicyIdentifierType `json:"InlinePolicyIdentifier,omitzero"`
 }
 
+// PolicyParameter is the shape PolicyParameter.
+type PolicyParameter struct {
+	Name   *string  `json:"Name,omitzero"`
+	Values []string `json:"Values,omitzero"`
+	Type   *string  `json:"Type,omitzero"`
+}
+
 // PolicyRole is the shape PolicyRole.
 type PolicyRole struct {
 	RoleName *string `json:"RoleName,omitzero"`
@@ -1255,6 +1348,12 @@ type PutUserPolicyRequest struct {
 	UserName       *string `json:"UserName,omitzero"`       // required
 	PolicyName     *string `json:"PolicyName,omitzero"`     // required
 	PolicyDocument *string `json:"PolicyDocument,omitzero"` // required
+}
+
+// RejectDelegationRequestRequest is the shape RejectDelegationRequestRequest.
+type RejectDelegationRequestRequest struct {
+	DelegationRequestId *string `json:"DelegationRequestId,omitzero"` // required
+	Notes               *string `json:"Notes,omitzero"`
 }
 
 // RemoveClientIDFromOpenIDConnectProviderRequest is the shape RemoveClientIDFromOpenIDConnectProviderRequest.
@@ -1342,6 +1441,11 @@ type SAMLProviderListEntry struct {
 	Arn        *string    `json:"Arn,omitzero"`
 	ValidUntil *time.Time `json:"ValidUntil,omitzero"`
 	CreateDate *time.Time `json:"CreateDate,omitzero"`
+}
+
+// SendDelegationTokenRequest is the shape SendDelegationTokenRequest.
+type SendDelegationTokenRequest struct {
+	DelegationRequestId *string `json:"DelegationRequestId,omitzero"` // required
 }
 
 // SetDefaultPolicyVersionRequest is the shape SetDefaultPolicyVersionRequest.
@@ -1506,6 +1610,12 @@ type UpdateAccountPasswordPolicyRequest struct {
 type UpdateAssumeRolePolicyRequest struct {
 	RoleName       *string `json:"RoleName,omitzero"`       // required
 	PolicyDocument *string `json:"PolicyDocument,omitzero"` // required
+}
+
+// UpdateDelegationRequestRequest is the shape UpdateDelegationRequestRequest.
+type UpdateDelegationRequestRequest struct {
+	DelegationRequestId *string `json:"DelegationRequestId,omitzero"` // required
+	Notes               *string `json:"Notes,omitzero"`
 }
 
 // UpdateGroupRequest is the shape UpdateGroupRequest.

@@ -7,10 +7,16 @@ import (
 )
 
 // Validate checks the constraints of the model.
+func (x *AcceptDelegationRequestRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *AddClientIDToOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AddUserToGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *AssociateDelegationRequestRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *AttachGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -29,6 +35,9 @@ func (x *CreateAccessKeyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *CreateAccountAliasRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *CreateDelegationRequestRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *CreateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -172,6 +181,9 @@ func (x *GetContextKeysForPrincipalPolicyRequest) Validate(v *awsapi.Validator) 
 func (x *GetCredentialReportRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
+func (x *GetDelegationRequestRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetGroupPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -227,6 +239,9 @@ func (x *ListAttachedRolePoliciesRequest) Validate(v *awsapi.Validator) { x.vali
 
 // Validate checks the constraints of the model.
 func (x *ListAttachedUserPoliciesRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *ListDelegationRequestsRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *ListEntitiesForPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -310,6 +325,9 @@ func (x *PutUserPermissionsBoundaryRequest) Validate(v *awsapi.Validator) { x.va
 func (x *PutUserPolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *RejectDelegationRequestRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *RemoveClientIDFromOpenIDConnectProviderRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -317,6 +335,9 @@ func (x *RemoveUserFromGroupRequest) Validate(v *awsapi.Validator) { x.validate(
 
 // Validate checks the constraints of the model.
 func (x *ResyncMFADeviceRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
+func (x *SendDelegationTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
 func (x *SetDefaultPolicyVersionRequest) Validate(v *awsapi.Validator) { x.validate(v) }
@@ -373,6 +394,9 @@ func (x *UpdateAccountPasswordPolicyRequest) Validate(v *awsapi.Validator) { x.v
 func (x *UpdateAssumeRolePolicyRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
+func (x *UpdateDelegationRequestRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *UpdateGroupRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -393,6 +417,11 @@ func (x *UpdateSAMLProviderRequest) Validate(v *awsapi.Validator) { x.validate(v
 // Validate checks the constraints of the model.
 func (x *UpdateUserRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
+func (x *AcceptDelegationRequestRequest) validate(v *awsapi.Validator) {
+	v.Required("DelegationRequestId", x.DelegationRequestId != nil, false)
+	v.String("DelegationRequestId", x.DelegationRequestId, &ruleDelegationRequestIdType)
+}
+
 func (x *AddClientIDToOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
 	v.Required("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn != nil, false)
 	v.String("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn, &ruleArnType)
@@ -405,6 +434,11 @@ func (x *AddUserToGroupRequest) validate(v *awsapi.Validator) {
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
 	v.Required("UserName", x.UserName != nil, false)
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
+}
+
+func (x *AssociateDelegationRequestRequest) validate(v *awsapi.Validator) {
+	v.Required("DelegationRequestId", x.DelegationRequestId != nil, false)
+	v.String("DelegationRequestId", x.DelegationRequestId, &ruleDelegationRequestIdType)
 }
 
 func (x *AttachGroupPolicyRequest) validate(v *awsapi.Validator) {
@@ -447,6 +481,26 @@ func (x *CreateAccessKeyRequest) validate(v *awsapi.Validator) {
 func (x *CreateAccountAliasRequest) validate(v *awsapi.Validator) {
 	v.Required("AccountAlias", x.AccountAlias != nil, false)
 	v.String("AccountAlias", x.AccountAlias, &ruleAccountAliasType)
+}
+
+func (x *CreateDelegationRequestRequest) validate(v *awsapi.Validator) {
+	v.String("OwnerAccountId", x.OwnerAccountId, &ruleAccountIdType)
+	v.Required("Description", x.Description != nil, false)
+	v.String("Description", x.Description, &ruleDelegationRequestDescriptionType)
+	v.Required("Permissions", x.Permissions != nil, false)
+	if x.Permissions != nil {
+		v.Enter("Permissions")
+		x.Permissions.validate(v)
+		v.Leave()
+	}
+	v.String("RequestMessage", x.RequestMessage, &ruleRequestMessageType)
+	v.Required("RequestorWorkflowId", x.RequestorWorkflowId != nil, false)
+	v.String("RequestorWorkflowId", x.RequestorWorkflowId, &ruleRequestorWorkflowIdType)
+	v.String("RedirectUrl", x.RedirectUrl, &ruleRedirectUrlType)
+	v.Required("NotificationChannel", x.NotificationChannel != nil, false)
+	v.String("NotificationChannel", x.NotificationChannel, &ruleNotificationChannelType)
+	v.Required("SessionDuration", x.SessionDuration != nil, false)
+	v.Int("SessionDuration", x.SessionDuration, &ruleSessionDurationType)
 }
 
 func (x *CreateGroupRequest) validate(v *awsapi.Validator) {
@@ -575,6 +629,18 @@ func (x *DeactivateMFADeviceRequest) validate(v *awsapi.Validator) {
 	v.String("UserName", x.UserName, &ruleExistingUserNameType)
 	v.Required("SerialNumber", x.SerialNumber != nil, false)
 	v.String("SerialNumber", x.SerialNumber, &ruleSerialNumberType)
+}
+
+func (x *DelegationPermission) validate(v *awsapi.Validator) {
+	v.String("PolicyTemplateArn", x.PolicyTemplateArn, &ruleArnType)
+	if x.Parameters != nil {
+		v.Size("Parameters", len(x.Parameters), x.Parameters, &rulePolicyParameterListType)
+	}
+	for i := range x.Parameters {
+		v.EnterElement("Parameters", i)
+		x.Parameters[i].validate(v)
+		v.Leave()
+	}
 }
 
 func (x *DeleteAccessKeyRequest) validate(v *awsapi.Validator) {
@@ -724,6 +790,11 @@ func (x *GetContextKeysForPrincipalPolicyRequest) validate(v *awsapi.Validator) 
 	v.Elements("PolicyInputList", x.PolicyInputList, &rulePolicyDocumentType)
 }
 
+func (x *GetDelegationRequestRequest) validate(v *awsapi.Validator) {
+	v.Required("DelegationRequestId", x.DelegationRequestId != nil, false)
+	v.String("DelegationRequestId", x.DelegationRequestId, &ruleDelegationRequestIdType)
+}
+
 func (x *GetGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -838,6 +909,12 @@ func (x *ListAttachedUserPoliciesRequest) validate(v *awsapi.Validator) {
 	v.Required("UserName", x.UserName != nil, false)
 	v.String("UserName", x.UserName, &ruleUserNameType)
 	v.String("PathPrefix", x.PathPrefix, &rulePolicyPathType)
+	v.String("Marker", x.Marker, &ruleMarkerType)
+	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
+}
+
+func (x *ListDelegationRequestsRequest) validate(v *awsapi.Validator) {
+	v.String("OwnerId", x.OwnerId, &ruleOwnerIdType)
 	v.String("Marker", x.Marker, &ruleMarkerType)
 	v.Int("MaxItems", x.MaxItems, &ruleMaxItemsType)
 }
@@ -988,6 +1065,12 @@ func (x *PolicyIdentifier) validate(v *awsapi.Validator) {
 	}
 }
 
+func (x *PolicyParameter) validate(v *awsapi.Validator) {
+	v.String("Name", x.Name, &rulePolicyParameterNameType)
+	v.Elements("Values", x.Values, &rulePolicyParameterValueType)
+	v.String("Type", x.Type, &rulePolicyParameterTypeEnum)
+}
+
 func (x *PutGroupPolicyRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -1029,6 +1112,12 @@ func (x *PutUserPolicyRequest) validate(v *awsapi.Validator) {
 	v.String("PolicyDocument", x.PolicyDocument, &rulePolicyDocumentType)
 }
 
+func (x *RejectDelegationRequestRequest) validate(v *awsapi.Validator) {
+	v.Required("DelegationRequestId", x.DelegationRequestId != nil, false)
+	v.String("DelegationRequestId", x.DelegationRequestId, &ruleDelegationRequestIdType)
+	v.String("Notes", x.Notes, &ruleNotesType)
+}
+
 func (x *RemoveClientIDFromOpenIDConnectProviderRequest) validate(v *awsapi.Validator) {
 	v.Required("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn != nil, false)
 	v.String("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn, &ruleArnType)
@@ -1052,6 +1141,11 @@ func (x *ResyncMFADeviceRequest) validate(v *awsapi.Validator) {
 	v.String("AuthenticationCode1", x.AuthenticationCode1, &ruleAuthenticationCodeType)
 	v.Required("AuthenticationCode2", x.AuthenticationCode2 != nil, false)
 	v.String("AuthenticationCode2", x.AuthenticationCode2, &ruleAuthenticationCodeType)
+}
+
+func (x *SendDelegationTokenRequest) validate(v *awsapi.Validator) {
+	v.Required("DelegationRequestId", x.DelegationRequestId != nil, false)
+	v.String("DelegationRequestId", x.DelegationRequestId, &ruleDelegationRequestIdType)
 }
 
 func (x *SetDefaultPolicyVersionRequest) validate(v *awsapi.Validator) {
@@ -1290,6 +1384,12 @@ func (x *UpdateAssumeRolePolicyRequest) validate(v *awsapi.Validator) {
 	v.String("PolicyDocument", x.PolicyDocument, &rulePolicyDocumentType)
 }
 
+func (x *UpdateDelegationRequestRequest) validate(v *awsapi.Validator) {
+	v.Required("DelegationRequestId", x.DelegationRequestId != nil, false)
+	v.String("DelegationRequestId", x.DelegationRequestId, &ruleDelegationRequestIdType)
+	v.String("Notes", x.Notes, &ruleNotesType)
+}
+
 func (x *UpdateGroupRequest) validate(v *awsapi.Validator) {
 	v.Required("GroupName", x.GroupName != nil, false)
 	v.String("GroupName", x.GroupName, &ruleGroupNameType)
@@ -1362,6 +1462,8 @@ var rulePolicyExclusionsListType = awsapi.SizeRule{Max: 256}
 
 var rulePolicyIdentifierPolicyType = awsapi.StringRule{Enum: []string{"inline", "aws-managed", "user-managed", "permission-boundary", "scp", "rcp"}}
 
+var rulePolicyParameterTypeEnum = awsapi.StringRule{Enum: []string{"string", "stringList"}}
+
 var rulePolicyUsageType = awsapi.StringRule{Enum: []string{"PermissionsPolicy", "PermissionsBoundary"}}
 
 var ruleResourceHandlingOptionType = awsapi.StringRule{Min: 1, Max: 64}
@@ -1376,6 +1478,8 @@ var ruleAccessKeyIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.N
 
 var ruleAccountAliasType = awsapi.StringRule{Min: 3, Max: 63, Pattern: awsapi.NewPattern(`^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`, `[a-z0-9](?:-?[a-z0-9])*`)}
 
+var ruleAccountIdType = awsapi.StringRule{Pattern: awsapi.NewPattern(`\d{12}`, `\d{12}`)}
+
 var ruleArnType = awsapi.StringRule{Min: 20, Max: 2048}
 
 var ruleAssertionEncryptionModeType = awsapi.StringRule{Enum: []string{"Required", "Allowed"}}
@@ -1388,6 +1492,10 @@ var ruleClientIDType = awsapi.StringRule{Min: 1, Max: 255}
 
 var ruleCustomSuffixType = awsapi.StringRule{Min: 1, Max: 64, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 
+var ruleDelegationRequestDescriptionType = awsapi.StringRule{Max: 1000, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{00A1}-\x{00FF}]*`)}
+
+var ruleDelegationRequestIdType = awsapi.StringRule{Min: 16, Max: 128, Pattern: awsapi.NewPattern(`[\w-]+`, `[\w-]+`)}
+
 var ruleExistingUserNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 
 var ruleGroupNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
@@ -1399,6 +1507,12 @@ var ruleMaxItemsType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 1000, HasMax
 var ruleMaxPasswordAgeType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 1095, HasMax: true}
 
 var ruleMinimumPasswordLengthType = awsapi.NumberRule{Min: 6, HasMin: true, Max: 128, HasMax: true}
+
+var ruleNotesType = awsapi.StringRule{Max: 500, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{00A1}-\x{00FF}]*`)}
+
+var ruleNotificationChannelType = awsapi.StringRule{Min: 2, Max: 400, Pattern: awsapi.NewPattern(`^[a-zA-Z0-9:_.-]+$`, `^[a-zA-Z0-9:_.-]+$`)}
+
+var ruleOwnerIdType = awsapi.StringRule{Min: 20, Max: 2048, Pattern: awsapi.NewPattern(`^[a-zA-Z0-9:/+=,.@_-]+$`, `^[a-zA-Z0-9:/+=,.@_-]+$`)}
 
 var rulePasswordReusePreventionType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 24, HasMax: true}
 
@@ -1414,6 +1528,12 @@ var rulePolicyDocumentType = awsapi.StringRule{Min: 1, Max: 131072, Pattern: aws
 
 var rulePolicyNameType = awsapi.StringRule{Min: 1, Max: 128, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 
+var rulePolicyParameterListType = awsapi.SizeRule{Max: 50}
+
+var rulePolicyParameterNameType = awsapi.StringRule{Min: 5, Max: 256, Pattern: awsapi.NewPattern(`[ -~]+`, `[ -~]+`)}
+
+var rulePolicyParameterValueType = awsapi.StringRule{Pattern: awsapi.NewPattern(`[ -~]+`, `[ -~]+`)}
+
 var rulePolicyPathType = awsapi.StringRule{Min: 1, Max: 512, Pattern: awsapi.NewPattern(`((/[A-Za-z0-9\.,\+@=_-]+)*)/`, `((/[A-Za-z0-9\.,\+@=_-]+)*)/`)}
 
 var rulePolicyScopeType = awsapi.StringRule{Enum: []string{"All", "AWS", "Local"}}
@@ -1424,6 +1544,12 @@ var rulePrivateKeyIdType = awsapi.StringRule{Min: 22, Max: 64, Pattern: awsapi.N
 
 var rulePrivateKeyType = awsapi.StringRule{Min: 1, Max: 16384, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+`), Sensitive: true}
 
+var ruleRedirectUrlType = awsapi.StringRule{Min: 1, Max: 255, Pattern: awsapi.NewPattern(`^http(s?)://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$`, `^http(s?)://[a-zA-Z0-9._/-]*(\?[a-zA-Z0-9._=&-]*)?(#[a-zA-Z0-9._/-]*)?$`)}
+
+var ruleRequestMessageType = awsapi.StringRule{Max: 200, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{00A1}-\x{00FF}]*`)}
+
+var ruleRequestorWorkflowIdType = awsapi.StringRule{Min: 5, Max: 400, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]+`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{00A1}-\x{00FF}]+`)}
+
 var ruleRoleDescriptionType = awsapi.StringRule{Max: 1000, Pattern: awsapi.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, `[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{00A1}-\x{00FF}]*`)}
 
 var ruleRoleMaxSessionDurationType = awsapi.NumberRule{Min: 3600, HasMin: true, Max: 43200, HasMax: true}
@@ -1431,6 +1557,8 @@ var ruleRoleMaxSessionDurationType = awsapi.NumberRule{Min: 3600, HasMin: true, 
 var ruleRoleNameType = awsapi.StringRule{Min: 1, Max: 64, Pattern: awsapi.NewPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`)}
 
 var ruleSerialNumberType = awsapi.StringRule{Min: 9, Max: 256, Pattern: awsapi.NewPattern(`[\w+=/:,.@-]+`, `[\w+=/:,.@-]+`)}
+
+var ruleSessionDurationType = awsapi.NumberRule{Min: 300, HasMin: true, Max: 43200, HasMax: true}
 
 var ruleStatusType = awsapi.StringRule{Enum: []string{"Active", "Inactive", "Expired"}}
 

@@ -7,12 +7,22 @@ import (
 )
 
 // Decode reads the input from a request.
+func (x *AcceptDelegationRequestRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *AddClientIDToOpenIDConnectProviderRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
 // Decode reads the input from a request.
 func (x *AddUserToGroupRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *AssociateDelegationRequestRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -48,6 +58,14 @@ func (x *CreateAccessKeyResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XM
 func (x *CreateAccountAliasRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
+
+// Decode reads the input from a request.
+func (x *CreateDelegationRequestRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *CreateDelegationRequestResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *CreateGroupRequest) Decode(r *awsapi.Request) {
@@ -358,6 +376,14 @@ func (x *GetCredentialReportRequest) Decode(r *awsapi.Request) {
 func (x *GetCredentialReportResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *GetDelegationRequestRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetDelegationRequestResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -510,6 +536,14 @@ func (x *ListAttachedUserPoliciesRequest) Decode(r *awsapi.Request) {
 
 // Encode writes the output to a response.
 func (x *ListAttachedUserPoliciesResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
+func (x *ListDelegationRequestsRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *ListDelegationRequestsResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
 func (x *ListEntitiesForPolicyRequest) Decode(r *awsapi.Request) {
@@ -713,6 +747,11 @@ func (x *PutUserPolicyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *RejectDelegationRequestRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *RemoveClientIDFromOpenIDConnectProviderRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -724,6 +763,11 @@ func (x *RemoveUserFromGroupRequest) Decode(r *awsapi.Request) {
 
 // Decode reads the input from a request.
 func (x *ResyncMFADeviceRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
+func (x *SendDelegationTokenRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
@@ -821,6 +865,11 @@ func (x *UpdateAssumeRolePolicyRequest) Decode(r *awsapi.Request) {
 }
 
 // Decode reads the input from a request.
+func (x *UpdateDelegationRequestRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Decode reads the input from a request.
 func (x *UpdateGroupRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -864,6 +913,10 @@ func (x *UpdateUserRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
 
+func (x *AcceptDelegationRequestRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DelegationRequestId = q.Get("DelegationRequestId").String()
+}
+
 func (x *AddClientIDToOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
 	x.OpenIDConnectProviderArn = q.Get("OpenIDConnectProviderArn").String()
 	x.ClientID = q.Get("ClientID").String()
@@ -872,6 +925,10 @@ func (x *AddClientIDToOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNo
 func (x *AddUserToGroupRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.UserName = q.Get("UserName").String()
+}
+
+func (x *AssociateDelegationRequestRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DelegationRequestId = q.Get("DelegationRequestId").String()
 }
 
 func (x *AttachGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
@@ -906,6 +963,21 @@ func (x *CreateAccessKeyRequest) decodeQuery(q *awsapi.FormNode) {
 
 func (x *CreateAccountAliasRequest) decodeQuery(q *awsapi.FormNode) {
 	x.AccountAlias = q.Get("AccountAlias").String()
+}
+
+func (x *CreateDelegationRequestRequest) decodeQuery(q *awsapi.FormNode) {
+	x.OwnerAccountId = q.Get("OwnerAccountId").String()
+	x.Description = q.Get("Description").String()
+	if n := q.Get("Permissions"); n != nil {
+		x.Permissions = new(DelegationPermission)
+		x.Permissions.decodeQuery(n)
+	}
+	x.RequestMessage = q.Get("RequestMessage").String()
+	x.RequestorWorkflowId = q.Get("RequestorWorkflowId").String()
+	x.RedirectUrl = q.Get("RedirectUrl").String()
+	x.NotificationChannel = q.Get("NotificationChannel").String()
+	x.SessionDuration = q.Get("SessionDuration").Int()
+	x.OnlySendByOwner = q.Get("OnlySendByOwner").Bool()
 }
 
 func (x *CreateGroupRequest) decodeQuery(q *awsapi.FormNode) {
@@ -980,6 +1052,11 @@ func (x *CreateVirtualMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *DeactivateMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.SerialNumber = q.Get("SerialNumber").String()
+}
+
+func (x *DelegationPermission) decodeQuery(q *awsapi.FormNode) {
+	x.PolicyTemplateArn = q.Get("PolicyTemplateArn").String()
+	x.Parameters = decodePolicyParameterListType(q.Get("Parameters"))
 }
 
 func (x *DeleteAccessKeyRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1129,6 +1206,11 @@ func (x *GetContextKeysForPrincipalPolicyRequest) decodeQuery(q *awsapi.FormNode
 func (x *GetCredentialReportRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
+func (x *GetDelegationRequestRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DelegationRequestId = q.Get("DelegationRequestId").String()
+	x.DelegationPermissionCheck = q.Get("DelegationPermissionCheck").Bool()
+}
+
 func (x *GetGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyName = q.Get("PolicyName").String()
@@ -1225,6 +1307,12 @@ func (x *ListAttachedRolePoliciesRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *ListAttachedUserPoliciesRequest) decodeQuery(q *awsapi.FormNode) {
 	x.UserName = q.Get("UserName").String()
 	x.PathPrefix = q.Get("PathPrefix").String()
+	x.Marker = q.Get("Marker").String()
+	x.MaxItems = q.Get("MaxItems").Int()
+}
+
+func (x *ListDelegationRequestsRequest) decodeQuery(q *awsapi.FormNode) {
+	x.OwnerId = q.Get("OwnerId").String()
 	x.Marker = q.Get("Marker").String()
 	x.MaxItems = q.Get("MaxItems").Int()
 }
@@ -1371,6 +1459,12 @@ func (x *PolicyIdentifier) decodeQuery(q *awsapi.FormNode) {
 	}
 }
 
+func (x *PolicyParameter) decodeQuery(q *awsapi.FormNode) {
+	x.Name = q.Get("Name").String()
+	x.Values = decodePolicyParameterValuesListType(q.Get("Values"))
+	x.Type = q.Get("Type").String()
+}
+
 func (x *PutGroupPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.GroupName = q.Get("GroupName").String()
 	x.PolicyName = q.Get("PolicyName").String()
@@ -1399,6 +1493,11 @@ func (x *PutUserPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.PolicyDocument = q.Get("PolicyDocument").String()
 }
 
+func (x *RejectDelegationRequestRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DelegationRequestId = q.Get("DelegationRequestId").String()
+	x.Notes = q.Get("Notes").String()
+}
+
 func (x *RemoveClientIDFromOpenIDConnectProviderRequest) decodeQuery(q *awsapi.FormNode) {
 	x.OpenIDConnectProviderArn = q.Get("OpenIDConnectProviderArn").String()
 	x.ClientID = q.Get("ClientID").String()
@@ -1414,6 +1513,10 @@ func (x *ResyncMFADeviceRequest) decodeQuery(q *awsapi.FormNode) {
 	x.SerialNumber = q.Get("SerialNumber").String()
 	x.AuthenticationCode1 = q.Get("AuthenticationCode1").String()
 	x.AuthenticationCode2 = q.Get("AuthenticationCode2").String()
+}
+
+func (x *SendDelegationTokenRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DelegationRequestId = q.Get("DelegationRequestId").String()
 }
 
 func (x *SetDefaultPolicyVersionRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1538,6 +1641,11 @@ func (x *UpdateAccountPasswordPolicyRequest) decodeQuery(q *awsapi.FormNode) {
 func (x *UpdateAssumeRolePolicyRequest) decodeQuery(q *awsapi.FormNode) {
 	x.RoleName = q.Get("RoleName").String()
 	x.PolicyDocument = q.Get("PolicyDocument").String()
+}
+
+func (x *UpdateDelegationRequestRequest) decodeQuery(q *awsapi.FormNode) {
+	x.DelegationRequestId = q.Get("DelegationRequestId").String()
+	x.Notes = q.Get("Notes").String()
 }
 
 func (x *UpdateGroupRequest) decodeQuery(q *awsapi.FormNode) {
@@ -1690,6 +1798,30 @@ func decodeEntityListType(q *awsapi.FormNode) []string {
 	return list
 }
 
+func decodePolicyParameterListType(q *awsapi.FormNode) []PolicyParameter {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]PolicyParameter, len(items))
+	for i, q := range items {
+		list[i].decodeQuery(q)
+	}
+	return list
+}
+
+func decodePolicyParameterValuesListType(q *awsapi.FormNode) []string {
+	items := q.List("member")
+	if items == nil {
+		return nil
+	}
+	list := make([]string, len(items))
+	for i, q := range items {
+		list[i] = q.StringValue()
+	}
+	return list
+}
+
 func decodeTagKeyListType(q *awsapi.FormNode) []string {
 	items := q.List("member")
 	if items == nil {
@@ -1763,6 +1895,11 @@ func (x *CreateAccessKeyResponse) encodeXML(e *awsapi.XMLEncoder) {
 		x.AccessKey.encodeXML(e)
 		e.Close("AccessKey")
 	}
+}
+
+func (x *CreateDelegationRequestResponse) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("ConsoleDeepLink", x.ConsoleDeepLink)
+	e.String("DelegationRequestId", x.DelegationRequestId)
 }
 
 func (x *CreateGroupResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -1845,6 +1982,46 @@ func (x *CreateVirtualMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
 		x.VirtualMFADevice.encodeXML(e)
 		e.Close("VirtualMFADevice")
 	}
+}
+
+func (x *DelegationPermission) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("PolicyTemplateArn", x.PolicyTemplateArn)
+	if x.Parameters != nil {
+		e.Open("Parameters")
+		encodePolicyParameterListType(e, x.Parameters)
+		e.Close("Parameters")
+	}
+}
+
+func (x *DelegationRequest) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("DelegationRequestId", x.DelegationRequestId)
+	e.String("OwnerAccountId", x.OwnerAccountId)
+	e.String("Description", x.Description)
+	e.String("RequestMessage", x.RequestMessage)
+	if x.Permissions != nil {
+		e.Open("Permissions")
+		x.Permissions.encodeXML(e)
+		e.Close("Permissions")
+	}
+	e.String("PermissionPolicy", x.PermissionPolicy)
+	if x.RolePermissionRestrictionArns != nil {
+		e.Open("RolePermissionRestrictionArns")
+		encodeRolePermissionRestrictionArnListType(e, x.RolePermissionRestrictionArns)
+		e.Close("RolePermissionRestrictionArns")
+	}
+	e.String("OwnerId", x.OwnerId)
+	e.String("ApproverId", x.ApproverId)
+	e.String("State", x.State)
+	e.Time("ExpirationTime", x.ExpirationTime)
+	e.String("RequestorId", x.RequestorId)
+	e.String("RequestorName", x.RequestorName)
+	e.Time("CreateDate", x.CreateDate)
+	e.Int("SessionDuration", x.SessionDuration)
+	e.String("RedirectUrl", x.RedirectUrl)
+	e.String("Notes", x.Notes)
+	e.String("RejectionReason", x.RejectionReason)
+	e.Bool("OnlySendByOwner", x.OnlySendByOwner)
+	e.Time("UpdatedTime", x.UpdatedTime)
 }
 
 func (x *DeleteServiceLinkedRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2003,6 +2180,16 @@ func (x *GetCredentialReportResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.Blob("Content", x.Content)
 	e.String("ReportFormat", x.ReportFormat)
 	e.Time("GeneratedTime", x.GeneratedTime)
+}
+
+func (x *GetDelegationRequestResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.DelegationRequest != nil {
+		e.Open("DelegationRequest")
+		x.DelegationRequest.encodeXML(e)
+		e.Close("DelegationRequest")
+	}
+	e.String("PermissionCheckStatus", x.PermissionCheckStatus)
+	e.String("PermissionCheckResult", x.PermissionCheckResult)
 }
 
 func (x *GetGroupPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2233,6 +2420,16 @@ func (x *ListAttachedUserPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
 	}
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
+}
+
+func (x *ListDelegationRequestsResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.DelegationRequests != nil {
+		e.Open("DelegationRequests")
+		encodeDelegationRequestsListType(e, x.DelegationRequests)
+		e.Close("DelegationRequests")
+	}
+	e.String("Marker", x.Marker)
+	e.Bool("isTruncated", x.IsTruncated)
 }
 
 func (x *ListEntitiesForPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2543,6 +2740,16 @@ func (x *PolicyDetail) encodeXML(e *awsapi.XMLEncoder) {
 func (x *PolicyGroup) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("GroupName", x.GroupName)
 	e.String("GroupId", x.GroupId)
+}
+
+func (x *PolicyParameter) encodeXML(e *awsapi.XMLEncoder) {
+	e.String("Name", x.Name)
+	if x.Values != nil {
+		e.Open("Values")
+		encodePolicyParameterValuesListType(e, x.Values)
+		e.Close("Values")
+	}
+	e.String("Type", x.Type)
 }
 
 func (x *PolicyRole) encodeXML(e *awsapi.XMLEncoder) {
@@ -2952,6 +3159,14 @@ func encodeClientIDListType(e *awsapi.XMLEncoder, list []string) {
 	}
 }
 
+func encodeDelegationRequestsListType(e *awsapi.XMLEncoder, list []DelegationRequest) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
 func encodeGroupDetailListType(e *awsapi.XMLEncoder, list []GroupDetail) {
 	for i := range list {
 		e.Open("member")
@@ -3020,6 +3235,20 @@ func encodePolicyNameListType(e *awsapi.XMLEncoder, list []string) {
 	}
 }
 
+func encodePolicyParameterListType(e *awsapi.XMLEncoder, list []PolicyParameter) {
+	for i := range list {
+		e.Open("member")
+		list[i].encodeXML(e)
+		e.Close("member")
+	}
+}
+
+func encodePolicyParameterValuesListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
+	}
+}
+
 func encodePrivateKeyList(e *awsapi.XMLEncoder, list []SAMLPrivateKey) {
 	for i := range list {
 		e.Open("member")
@@ -3041,6 +3270,12 @@ func encodeRoleListType(e *awsapi.XMLEncoder, list []Role) {
 		e.Open("member")
 		list[i].encodeXML(e)
 		e.Close("member")
+	}
+}
+
+func encodeRolePermissionRestrictionArnListType(e *awsapi.XMLEncoder, list []string) {
+	for i := range list {
+		e.StringValue("member", list[i])
 	}
 }
 

@@ -28,6 +28,7 @@ type Service interface {
 	DecodeAuthorizationMessage(context.Context, *DecodeAuthorizationMessageRequest) (*DecodeAuthorizationMessageResponse, error)
 	GetAccessKeyInfo(context.Context, *GetAccessKeyInfoRequest) (*GetAccessKeyInfoResponse, error)
 	GetCallerIdentity(context.Context, *GetCallerIdentityRequest) (*GetCallerIdentityResponse, error)
+	GetDelegatedAccessToken(context.Context, *GetDelegatedAccessTokenRequest) (*GetDelegatedAccessTokenResponse, error)
 	GetFederationToken(context.Context, *GetFederationTokenRequest) (*GetFederationTokenResponse, error)
 	GetSessionToken(context.Context, *GetSessionTokenRequest) (*GetSessionTokenResponse, error)
 	GetWebIdentityToken(context.Context, *GetWebIdentityTokenRequest) (*GetWebIdentityTokenResponse, error)
@@ -43,6 +44,7 @@ func Operations(s Service) []awsapi.Operation {
 		awsapi.Op("DecodeAuthorizationMessage", "sts:DecodeAuthorizationMessage", awsapi.Signed, s.DecodeAuthorizationMessage),
 		awsapi.Op("GetAccessKeyInfo", "sts:GetAccessKeyInfo", awsapi.Signed, s.GetAccessKeyInfo),
 		awsapi.Op("GetCallerIdentity", "sts:GetCallerIdentity", awsapi.Signed, s.GetCallerIdentity),
+		awsapi.Op("GetDelegatedAccessToken", "sts:GetDelegatedAccessToken", awsapi.Signed, s.GetDelegatedAccessToken),
 		awsapi.Op("GetFederationToken", "sts:GetFederationToken", awsapi.Signed, s.GetFederationToken),
 		awsapi.Op("GetSessionToken", "sts:GetSessionToken", awsapi.Signed, s.GetSessionToken),
 		awsapi.Op("GetWebIdentityToken", "sts:GetWebIdentityToken", awsapi.Signed, s.GetWebIdentityToken),

@@ -151,6 +151,18 @@ type GetCallerIdentityResponse struct {
 	Arn     *string `json:"Arn,omitzero"`
 }
 
+// GetDelegatedAccessTokenRequest is the shape GetDelegatedAccessTokenRequest.
+type GetDelegatedAccessTokenRequest struct {
+	TradeInToken *string `json:"TradeInToken,omitzero" sensitive:"true"` // required
+}
+
+// GetDelegatedAccessTokenResponse is the shape GetDelegatedAccessTokenResponse.
+type GetDelegatedAccessTokenResponse struct {
+	Credentials      *Credentials `json:"Credentials,omitzero"`
+	PackedPolicySize *int32       `json:"PackedPolicySize,omitzero"`
+	AssumedPrincipal *string      `json:"AssumedPrincipal,omitzero"`
+}
+
 // GetFederationTokenRequest is the shape GetFederationTokenRequest.
 type GetFederationTokenRequest struct {
 	Name                    *string                `json:"Name,omitzero"` // required

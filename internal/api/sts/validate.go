@@ -28,6 +28,9 @@ func (x *GetAccessKeyInfoRequest) Validate(v *awsapi.Validator) { x.validate(v) 
 func (x *GetCallerIdentityRequest) Validate(*awsapi.Validator) {}
 
 // Validate checks the constraints of the model.
+func (x *GetDelegatedAccessTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
+
+// Validate checks the constraints of the model.
 func (x *GetFederationTokenRequest) Validate(v *awsapi.Validator) { x.validate(v) }
 
 // Validate checks the constraints of the model.
@@ -131,6 +134,10 @@ func (x *DecodeAuthorizationMessageRequest) validate(v *awsapi.Validator) {
 func (x *GetAccessKeyInfoRequest) validate(v *awsapi.Validator) {
 	v.Required("AccessKeyId", x.AccessKeyId != nil, false)
 	v.String("AccessKeyId", x.AccessKeyId, &ruleAccessKeyIdType)
+}
+
+func (x *GetDelegatedAccessTokenRequest) validate(v *awsapi.Validator) {
+	v.Required("TradeInToken", x.TradeInToken != nil, true)
 }
 
 func (x *GetFederationTokenRequest) validate(v *awsapi.Validator) {

@@ -63,6 +63,14 @@ func (x *GetCallerIdentityRequest) Decode(r *awsapi.Request) {
 func (x *GetCallerIdentityResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
 
 // Decode reads the input from a request.
+func (x *GetDelegatedAccessTokenRequest) Decode(r *awsapi.Request) {
+	x.decodeQuery(r.Form)
+}
+
+// Encode writes the output to a response.
+func (x *GetDelegatedAccessTokenResponse) Encode(r *awsapi.Response) { x.encodeXML(&r.XML) }
+
+// Decode reads the input from a request.
 func (x *GetFederationTokenRequest) Decode(r *awsapi.Request) {
 	x.decodeQuery(r.Form)
 }
@@ -142,6 +150,10 @@ func (x *GetAccessKeyInfoRequest) decodeQuery(q *awsapi.FormNode) {
 }
 
 func (x *GetCallerIdentityRequest) decodeQuery(q *awsapi.FormNode) {
+}
+
+func (x *GetDelegatedAccessTokenRequest) decodeQuery(q *awsapi.FormNode) {
+	x.TradeInToken = q.Get("TradeInToken").String()
 }
 
 func (x *GetFederationTokenRequest) decodeQuery(q *awsapi.FormNode) {
@@ -340,6 +352,16 @@ func (x *GetCallerIdentityResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("UserId", x.UserId)
 	e.String("Account", x.Account)
 	e.String("Arn", x.Arn)
+}
+
+func (x *GetDelegatedAccessTokenResponse) encodeXML(e *awsapi.XMLEncoder) {
+	if x.Credentials != nil {
+		e.Open("Credentials")
+		x.Credentials.encodeXML(e)
+		e.Close("Credentials")
+	}
+	e.Int("PackedPolicySize", x.PackedPolicySize)
+	e.String("AssumedPrincipal", x.AssumedPrincipal)
 }
 
 func (x *GetFederationTokenResponse) encodeXML(e *awsapi.XMLEncoder) {
