@@ -558,7 +558,7 @@ func (r Rules) validateResource(p *Policy, kind Kind) *Malformed {
 			if c.op.class == unknownOperator {
 				return refuse(c.at, "Invalid Condition type : %s", c.operator)
 			}
-			if !strings.Contains(c.name, ":") {
+			if !strings.Contains(c.name, ":") || kind == KindBucket && c.unknown {
 				return refuse(c.at, "Policy has an invalid condition key")
 			}
 		}

@@ -243,6 +243,8 @@ func TestValidateOtherKinds(t *testing.T) {
 		{KindBucket, `S {` + bucket + `"Action":"s3:GetObject","Resource":"arn:aws:s3:::c/*"}`, "Policy has invalid resource"},
 		{KindBucket, `S {` + bucket + `"Action":"iam:GetUser","Resource":"arn:aws:s3:::b/*"}`, "Policy has invalid action"},
 		{KindBucket, `S {` + bucket + `"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{"StringEqual":{"aws:x":"1"}}}`, "Invalid Condition type : StringEqual"},
+		{KindBucket, `S {` + bucket + `"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{"NotIpAddress":{"aws:Sourcelp":"10.0.0.0/8"}}}`, "Policy has an invalid condition key"},
+		{KindBucket, `S {` + bucket + `"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{"StringLike":{"s3:ExistingObjectTag/a":"b","AWS:principaltag/team":"x","id.example.org/pool:sub":"y"}}}`, ""},
 		{KindResource, `S {"Effect":"Allow","Principal":{"Service":"s3.amazonaws.com"},"Action":"sns:Publish","Resource":"arn:aws:sns:us-east-1:111122223333:t"}`, ""},
 		{KindRCP, `S {` + bucket + `"Action":"*","Resource":"*"}`, ""},
 	} {
