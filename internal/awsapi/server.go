@@ -25,11 +25,13 @@ type Server struct {
 	Authenticator Authenticator
 	Authorizer    Authorizer
 	MaxBody       int64         // bytes; 0 is DefaultMaxBody
+	MaxRequests   int           // under way at once; 0 is DefaultMaxRequests
 	Log           *slog.Logger  // one record per request; nil logs nothing
 	Failed        func(Failure) // is told of each request that was answered with an error; nil: nobody is
 
-	once  sync.Once
-	table []*serviceTable
+	once      sync.Once
+	table     []*serviceTable
+	admission admission
 }
 
 // serviceTable is a service with its operations by name.
@@ -52,6 +54,10 @@ func (s *Server) init() {
 	if s.MaxBody == 0 {
 		s.MaxBody = DefaultMaxBody
 	}
+	if s.MaxRequests == 0 {
+		s.MaxRequests = DefaultMaxRequests
+	}
+	s.admission = admission{most: s.MaxRequests, of: map[*Operation]int{}}
 }
 
 // call is one request on its way through the pipeline.
@@ -68,6 +74,9 @@ type call struct {
 	body    []byte
 	request Request
 	record  *record
+
+	places int        // taken of the admission
+	begun  *Operation // counted there
 }
 
 // ServeHTTP leads one request through the pipeline, writes its answer and its log record.
@@ -77,6 +86,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.ctx = context.WithValue(context.WithValue(r.Context(), recordKey{}, c.record), requestIDKey{}, c.id)
 	w.Header().Set("X-Amzn-Requestid", c.id)
 	defer c.log()
+	defer func() { s.admission.leave(c.places, c.begun) }()
 	defer c.recover()
 	if r.Method == http.MethodOptions {
 		c.preflight()
@@ -90,6 +100,10 @@ func (c *call) run() (Output, error) {
 	if err := c.route(); err != nil {
 		return nil, err
 	}
+	if !c.admission.begin(c.op) {
+		return nil, ErrThrottling
+	}
+	c.begun = c.op
 	if c.op.Auth == Signed {
 		ctx, err := c.Authenticator.Authenticate(c.ctx, c.r, c.body, c.service.Name)
 		if err != nil {
@@ -191,6 +205,17 @@ func (c *call) readBody() error {
 	if c.r.ContentLength > c.MaxBody {
 		c.w.Header().Set("Connection", "close") // instead of reading what is left
 		return ErrRequestTooLarge
+	}
+	length := c.r.ContentLength
+	if length < 0 {
+		length = c.MaxBody // it is not said
+	}
+	var ok bool
+	if c.places, ok = c.admission.enter(length); !ok {
+		if length > 64<<10 {
+			c.w.Header().Set("Connection", "close") // instead of reading the body
+		}
+		return ErrThrottling
 	}
 	const usual = 16 << 10 // what a declared length is believed before it has arrived
 	var body bytes.Buffer

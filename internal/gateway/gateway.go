@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"usher/internal/awsapi"
@@ -69,7 +70,12 @@ type Gateway struct {
 	hosts   []string
 	store   *store
 	buckets *db.Cache[string, *bucketFacts]
+
+	underWay atomic.Int64
 }
+
+// mostRequests bounds the requests under way at once; each holds buffers for its stream.
+const mostRequests = 2048
 
 // New returns a gateway. It does not contact the upstream.
 func New(c Config) (*Gateway, error) {
@@ -104,7 +110,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.setCORS(h, r)
 
 	out := &answer{ResponseWriter: w, status: http.StatusOK}
-	err := g.serve(out, q)
+	defer g.underWay.Add(-1)
+	var err error
+	if g.underWay.Add(1) > mostRequests {
+		err = awsapi.ErrThrottling
+	} else {
+		err = g.serve(out, q)
+	}
 	q.body.release()
 	var failed *s3Error
 	switch {

@@ -612,3 +612,25 @@ func TestPathResolvingUpstream(t *testing.T) {
 		t.Errorf("plain key: %d", w.Code)
 	}
 }
+
+// TestSlowDown: what is too much at once is refused as S3 does, before anything else, and only for as long.
+func TestSlowDown(t *testing.T) {
+	_, up := startRecorder(t, false)
+	f := newGateway(t, up, nil)
+	f.underWay.Store(mostRequests)
+	get := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/box/key", nil))
+		return w
+	}
+	if w := get(); w.Code != 503 || !strings.Contains(w.Body.String(), "<Code>SlowDown</Code>") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if n := f.underWay.Load(); n != mostRequests {
+		t.Errorf("%d requests under way", n)
+	}
+	f.underWay.Store(0)
+	if w := get(); w.Code != 404 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

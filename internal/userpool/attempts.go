@@ -3,6 +3,7 @@ package userpool
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,5 +68,33 @@ func (g *gate) enter(ctx context.Context, name string) (leave func(), err error)
 	case <-ctx.Done():
 		done()
 		return nil, ctx.Err()
+	}
+}
+
+// turns has long computations take turns, one for each core at a time, so that a crowd of them leaves the processor to what
+// is quick; package token does the same for signatures.
+type turns struct {
+	slots   chan struct{}
+	waiting atomic.Int64 // or under way
+}
+
+// turnQueue is how many computations there are at once for each core: without help from the processor, about 200 ms of work.
+const turnQueue = 128
+
+func newTurns(cores int) *turns { return &turns{slots: make(chan struct{}, cores)} }
+
+// do runs a computation in its turn. For who gives up waiting it is not run.
+func (t *turns) do(ctx context.Context, compute func()) error {
+	defer t.waiting.Add(-1)
+	if t.waiting.Add(1) > int64(turnQueue*cap(t.slots)) {
+		return errTooManyAtOnce
+	}
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+		compute()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

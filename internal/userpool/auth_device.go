@@ -115,7 +115,10 @@ func (a *signIn) finishDeviceSRP(ctx context.Context, st session) (*outcome, err
 	if err != nil {
 		return nil, err
 	}
-	proven := srp.Verify(st.Proof, verifier, proof, a.Now()) == nil // before the transaction: it takes a while
+	proven := false // before the transaction: it takes a while
+	if err := a.auth.proofs.do(ctx, func() { proven = srp.Verify(st.Proof, verifier, proof, a.Now()) == nil }); err != nil {
+		return nil, err
+	}
 	err = a.guess(ctx, st, func(tx *db.Tx) (refusal, err error) {
 		if !proven {
 			return errWrongPassword, useSession(ctx, tx, st)

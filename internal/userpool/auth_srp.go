@@ -105,7 +105,11 @@ func (a *signIn) proveSRP(ctx context.Context, name string, block secretBlock, a
 		return err
 	}
 	answer.PoolName, answer.UserID = a.pool.name(), u.Username
-	ok := srp.Verify(block.Proof, verifier, answer, a.Now()) == nil && block.Known && a.user.Verifier != nil
+	proven := false
+	if err := a.auth.proofs.do(ctx, func() { proven = srp.Verify(block.Proof, verifier, answer, a.Now()) == nil }); err != nil {
+		return err
+	}
+	ok := proven && block.Known && a.user.Verifier != nil
 	if err := a.resetRequired(ok); err != nil {
 		return err
 	}

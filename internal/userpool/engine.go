@@ -11,6 +11,7 @@ type authState struct {
 	used     *usedBlocks
 	verified *token.VerifiedCache // access tokens
 	hashing  *hashing
+	proofs   *turns // of SRP
 }
 
 // verifiedTokens is how many access tokens are remembered as verified, about 1 KiB each.
@@ -22,5 +23,6 @@ func (s *Service) initAuth() {
 		used:     newUsedBlocks(s.DB, s.DB.Shared()),
 		verified: token.NewVerifiedCache(verifiedTokens),
 		hashing:  newHashing(runtime.GOMAXPROCS(0)),
+		proofs:   newTurns(runtime.GOMAXPROCS(0)),
 	}
 }

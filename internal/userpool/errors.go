@@ -218,7 +218,7 @@ var (
 	errPasswordUpper    = errPassword("Password must have uppercase characters")
 	errPasswordSymbol   = errPassword("Password must have symbol characters")
 	errPasswordStorage  = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
-	errTooManyHashes    = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
+	errTooManyAtOnce    = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
 	errFrozen           = cognitoidp.ErrInvalidParameter.Msg("The user pool does not have the tag %s with the value true.", tagUnfrozen)
 	errPoolChanged      = cognitoidp.ErrTooManyRequests.Msg("The settings of the user pool have changed meanwhile: try again.") // clients do
 	errNoRecoveryCodes  = cognitoidp.ErrInvalidParameter.Msg("The user pool does not take recovery codes: they need the tag %s, and MFA.", tagRecoveryCodes)

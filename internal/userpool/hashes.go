@@ -198,7 +198,7 @@ func newHashing(cores int) *hashing {
 func (h *hashing) do(ctx context.Context, compute func(*argon2id.Memory)) error {
 	defer h.waiting.Add(-1)
 	if h.waiting.Add(1) > int64(hashQueue*cap(h.turns)) {
-		return errTooManyHashes
+		return errTooManyAtOnce
 	}
 	select {
 	case m := <-h.turns:
