@@ -141,7 +141,11 @@ func appendPayload(dst []byte, b *bearer) (payload []byte, grants int) {
 	}
 
 	if g := appendGrants(nil, s); len(g) > deflateAbove {
-		g = deflate(g)
+		if len(s.Tags) == 0 {
+			g = policies.deflate(g)
+		} else {
+			g = deflate(g) // tags differ from user to user
+		}
 		grants = len(g)
 		dst = appendField(dst, fieldDeflated, g)
 	} else if len(g) > 0 {
@@ -428,6 +432,36 @@ func deflate(data []byte) []byte {
 	w.Write(data) // a bytes.Buffer takes everything
 	w.Close()
 	return out.Bytes()
+}
+
+// deflated remembers compressed session policies: an application passes the same ones again and again, and so do identity
+// pools for their guests.
+type deflated struct {
+	mu   sync.Mutex
+	made map[string][]byte
+}
+
+// mostDeflated is how many are remembered, of some KiB each.
+const mostDeflated = 256
+
+var policies = deflated{made: map[string][]byte{}}
+
+// deflate is the function deflate. The result is shared.
+func (d *deflated) deflate(data []byte) []byte {
+	d.mu.Lock()
+	made, ok := d.made[string(data)]
+	d.mu.Unlock()
+	if ok {
+		return made
+	}
+	made = deflate(data)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.made) >= mostDeflated {
+		clear(d.made)
+	}
+	d.made[string(data)] = made
+	return made
 }
 
 // maxInflated bounds what a token may hold uncompressed: policies of 2048 characters, ten ARNs and fifty tags.

@@ -3,6 +3,7 @@ package sts
 import (
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,26 @@ func TestRandomPayloadsDoNotOpen(t *testing.T) {
 		b[0] = tokenVersion
 		if got, err := parsePayload(b); err == nil {
 			t.Errorf("%x opened as %+v", b, got)
+		}
+	}
+}
+
+// TestDeflated: what is remembered is what would be made, and it does not grow without bound.
+func TestDeflated(t *testing.T) {
+	d := deflated{made: map[string][]byte{}}
+	for i := range 3 * mostDeflated {
+		text := []byte(strings.Repeat(`"s3:GetObject"`, 30) + strconv.Itoa(i))
+		for range 2 {
+			back, err := inflate(string(d.deflate(text)))
+			if err != nil || back != string(text) {
+				t.Fatalf("%d: %q %v", i, back, err)
+			}
+		}
+		if &d.deflate(text)[0] != &d.deflate(text)[0] {
+			t.Fatalf("%d is made again", i)
+		}
+		if len(d.made) > mostDeflated {
+			t.Fatalf("%d remembered", len(d.made))
 		}
 	}
 }
