@@ -3,6 +3,7 @@ package userpool
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"usher/internal/db"
+	"usher/internal/srp"
+	"usher/internal/token"
 )
 
 // hotPaths are what clients call most, with the statements that each costs: few, and none that writes where nothing
@@ -73,6 +76,13 @@ var hotPaths = []struct {
 			app.call(tb, "ConfirmSignUp", map[string]any{"ClientId": app.app, "Username": name, "ConfirmationCode": app.outbox.code(tb)}, nil)
 		}
 	}},
+	{"ListUsers", 1, 0, func(tb testing.TB, app *hotApp) func() {
+		app.fill(tb, 100, func(i int) (string, map[string]string) {
+			return fmt.Sprint("user", i), map[string]string{"name": "N", "email": fmt.Sprintf("%d@example.com", i)}
+		})
+		in := map[string]any{"UserPoolId": app.pool}
+		return func() { app.call(tb, "ListUsers", in, nil) }
+	}},
 	{"JWKS", 0, 0, func(tb testing.TB, app *hotApp) func() {
 		r := httptest.NewRequestWithContext(app.ctx, "GET", "/"+app.pool+jwksPath, nil)
 		return func() {
@@ -115,6 +125,7 @@ func (app *hotApp) call(tb testing.TB, operation string, in, out any) {
 	r := httptest.NewRequestWithContext(app.ctx, "POST", "/", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", "AWSCognitoIdentityProviderService."+operation)
+	r.Header.Set("Authorization", "Credential="+testAccount+"/") // for signed operations; see testAuthenticator
 	w := httptest.NewRecorder()
 	app.handler.ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
@@ -168,6 +179,74 @@ func BenchmarkHotPaths(b *testing.B) {
 			b.ReportMetric(float64(after.Writes-before.Writes)/n, "writes/op")
 		})
 	}
+}
+
+// BenchmarkSRPShare runs sign-ins by SRP and, in between, nothing but their cryptography: the powers and hashes of both steps,
+// the two signatures, and the boxes that are sealed and opened. It reports how many times the sum the whole costs.
+func BenchmarkSRPShare(b *testing.B) {
+	app := newHotApp(b)
+	var spare time.Duration // of the client
+	app.clientSide = func(work func()) {
+		start := cpuTime(b)
+		work()
+		spare += cpuTime(b) - start
+	}
+	round := hotPaths[0].prepare(b, app)
+	round()
+
+	p, err := app.Service.pool(app.ctx, app.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := newSRPClient()
+	salt, verifier := srp.NewVerifier(p.name(), "alice", testPassword)
+	sealed := app.verifiers.Seal(verifier, []byte("owner"))
+	claims := bytes.Repeat([]byte("x"), 600)
+	refreshToken := bytes.Repeat([]byte("x"), 300)
+	stamp := app.clock.Now().UTC().Format("Mon Jan 2 15:04:05 UTC 2006")
+	cryptography := func() {
+		opened, err := app.verifiers.Open(sealed, []byte("owner"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		challenge, err := srp.NewChallenge(opened, c.publicA())
+		if err != nil {
+			b.Fatal(err)
+		}
+		block := app.verifiers.Seal(challenge.State(), nil)
+		state, err := app.verifiers.Open(block, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var answer map[string]string
+		app.clientSide(func() {
+			answer = c.answer(b, app.poolName(), testPassword, map[string]string{"SALT": srp.SaltHex(salt), "SRP_B": challenge.PublicB,
+				"SECRET_BLOCK": base64.StdEncoding.EncodeToString(block), "USER_ID_FOR_SRP": "alice"}, app.clock.Now())
+		})
+		opened, _ = app.verifiers.Open(sealed, []byte("owner"))
+		if err := srp.Verify(state, opened, srp.Answer{PoolName: p.name(), UserID: "alice", SecretBlock: block, Timestamp: stamp, Signature: answer["PASSWORD_CLAIM_SIGNATURE"]}, app.clock.Now()); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := app.Signer.Sign(app.ctx, []token.Job{{Key: p.keys.pairs[0].id, Claims: claims}, {Key: p.keys.pairs[0].access, Claims: claims}}); err != nil {
+			b.Fatal(err)
+		}
+		app.verifiers.Seal(refreshToken, nil)
+	}
+	cryptography()
+	var whole, sum time.Duration
+	timed := func(work func()) time.Duration {
+		spare = 0
+		start := cpuTime(b)
+		work()
+		return cpuTime(b) - start - spare
+	}
+	for b.Loop() {
+		whole += timed(round)
+		sum += timed(cryptography)
+	}
+	b.ReportMetric(float64(whole.Microseconds())/float64(b.N), "cpu-µs/op")
+	b.ReportMetric(float64(sum.Microseconds())/float64(b.N), "cryptography-µs/op")
+	b.ReportMetric(float64(whole)/float64(sum), "times")
 }
 
 // cpuTime is the processor time of this process so far, user and system.

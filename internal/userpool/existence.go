@@ -109,15 +109,8 @@ type rateRow struct{ Count, Expires int64 }
 // Either is one row of one statement, read alike, so that it takes no time to tell which it was. To a client that hides who
 // exists a disabled user is none.
 func (a *signIn) userOr(ctx context.Context, q db.Querier, fake *user, query string, args ...any) (*user, error) {
-	if a.client.hidesUsers() {
-		query = `SELECT * FROM (` + query + `) AS of_any_state WHERE enabled`
-	}
-	n := len(args)
-	arg := func(i int) string { return "$" + strconv.Itoa(n+i) }
-	row, err := db.One[userRow](ctx, q, `SELECT `+userColumns+` FROM (SELECT 0 AS rank, found.* FROM (`+query+`) AS found UNION ALL
-		SELECT 1, '', `+arg(1)+`, `+arg(1)+`, `+arg(2)+`, 'CONFIRMED', TRUE, 0, 0, 0, 0, COALESCE(r.count, 0), COALESCE(r.expires, 0), `+arg(3)+`, `+arg(4)+`, 0, `+arg(5)+`
-		FROM (SELECT 1) AS o LEFT JOIN user_rates r ON r.pool_id = `+arg(6)+` AND r.sub = `+arg(2)+` AND r.kind = '`+inventedFailures+`') AS u ORDER BY u.rank LIMIT 1`,
-		append(args, fake.Username, fake.Sub, fake.Salt, a.decoyVerifier, decoyDoc, a.pool.ID)...)
+	query, args = a.orFailures(fake, query, args)
+	row, err := db.One[userRow](ctx, q, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +120,18 @@ func (a *signIn) userOr(ctx context.Context, q db.Querier, fake *user, query str
 		return nil, errUserNotFound
 	}
 	return u, nil
+}
+
+func (a *signIn) orFailures(fake *user, query string, args []any) (string, []any) {
+	if a.client.hidesUsers() {
+		query = `SELECT * FROM (` + query + `) AS of_any_state WHERE enabled`
+	}
+	n := len(args)
+	arg := func(i int) string { return "$" + strconv.Itoa(n+i) }
+	return `SELECT ` + userColumns + ` FROM (SELECT 0 AS rank, found.* FROM (` + query + `) AS found UNION ALL
+		SELECT 1, '', ` + arg(1) + `, ` + arg(1) + `, ` + arg(2) + `, 'CONFIRMED', TRUE, 0, 0, 0, 0, COALESCE(r.count, 0), COALESCE(r.expires, 0), ` + arg(3) + `, ` + arg(4) + `, 0, ` + arg(5) + `
+		FROM (SELECT 1) AS o LEFT JOIN user_rates r ON r.pool_id = ` + arg(6) + ` AND r.sub = ` + arg(2) + ` AND r.kind = '` + inventedFailures + `') AS u ORDER BY u.rank LIMIT 1`,
+		append(args, fake.Username, fake.Sub, fake.Salt, a.decoyVerifier, decoyDoc, a.pool.ID)
 }
 
 // decoyDoc is the document of a row that stands for no user.

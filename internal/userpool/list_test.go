@@ -239,10 +239,44 @@ func TestListUsersPages(t *testing.T) {
 	})
 }
 
-// TestListUsersPlans checks that SQLite finds users of each filter by an index, in order.
-func TestListUsersPlans(t *testing.T) {
+// TestEstimate: the number of users of a large pool is counted once a minute, that of others each time.
+func TestEstimate(t *testing.T) {
 	ts := newTestServerSQLite(t)
-	app := ts.newApp(t)
+	large, small := ts.newApp(t), ts.newApp(t)
+	number := func(app *testApp) int32 {
+		t.Helper()
+		out, err := ts.sdk.DescribeUserPool(t.Context(), &cip.DescribeUserPoolInput{UserPoolId: &app.pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.UserPool.EstimatedNumberOfUsers
+	}
+	add := func(app *testApp, prefix string, n int) {
+		app.fill(t, n, func(i int) (string, map[string]string) { return fmt.Sprint(prefix, i), map[string]string{} })
+	}
+	add(large, "user", countedAlways+1)
+	add(small, "user", 3)
+	for range 2 {
+		if n := number(large); n != countedAlways+1 {
+			t.Errorf("large pool: %d", n)
+		}
+	}
+	add(large, "more", 5)
+	add(small, "more", 5)
+	if l, s := number(large), number(small); l != countedAlways+1 || s != 8 {
+		t.Errorf("at once: %d and %d", l, s)
+	}
+	ts.clock.advance(estimateLife)
+	if n := number(large); n != countedAlways+6 {
+		t.Errorf("after a minute: %d", n)
+	}
+}
+
+// TestPlans checks that SQLite finds users by an index: those of each filter, in order, and those who sign in, by whichever
+// name; and what belongs to them.
+func TestPlans(t *testing.T) {
+	ts := newTestServerSQLite(t)
+	app := ts.newApp(t, aliases("email", "phone_number", "preferred_username"), hidden)
 	app.fill(t, 200, func(i int) (string, map[string]string) {
 		return fmt.Sprint("user", i), map[string]string{"name": "N", "email": fmt.Sprintf("%d@example.com", i)}
 	})
@@ -250,28 +284,58 @@ func TestListUsersPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{``, `username = "x"`, `sub = "x"`, `email = "x"`, `email ^= "x"`, `phone_number ^= "x"`, `preferred_username = "x"`,
-		`name ^= "x"`, `given_name = "x"`, `family_name ^= "x"`, `cognito:user_status = "UNCONFIRMED"`, `status = "Disabled"`} {
+	check := func(what, query string, args ...any) {
+		t.Helper()
+		type step struct {
+			ID, Parent, Unused int
+			Detail             string
+		}
+		steps, err := db.All[step](t.Context(), ts.DB, `EXPLAIN QUERY PLAN `+query, args...)
+		if err != nil {
+			t.Fatal(what, ": ", err)
+		}
+		found, subqueries := false, map[string]int{} // these are of a row or two
+		for _, s := range steps {
+			if name, ok := strings.CutPrefix(s.Detail, "CO-ROUTINE "); ok {
+				subqueries[name]++
+			}
+			found = found || strings.HasPrefix(s.Detail, "SEARCH")
+			table, scan := strings.CutPrefix(s.Detail, "SCAN ")
+			if scan {
+				subqueries[table]--
+			}
+			if scan && table != "CONSTANT ROW" && subqueries[table] < 0 || strings.Contains(s.Detail, "TEMP B-TREE") && !strings.HasSuffix(query, "LIMIT 1") {
+				t.Errorf("%s: %s", what, s.Detail)
+			}
+		}
+		if !found {
+			t.Errorf("%s: no index in %+v", what, steps)
+		}
+	}
+	for _, text := range []string{``, `username = "x"`, `username ^= "x"`, `sub = "x"`, `sub ^= "x"`, `email = "x"`, `email ^= "x"`, `phone_number = "x"`, `phone_number ^= "x"`,
+		`preferred_username = "x"`, `preferred_username ^= "x"`, `name = "x"`, `name ^= "x"`, `given_name = "x"`, `given_name ^= "x"`, `family_name = "x"`, `family_name ^= "x"`,
+		`cognito:user_status = "UNCONFIRMED"`, `cognito:user_status = "CONFIRMED"`, `status = "Disabled"`, `status = "Enabled"`} {
 		f, err := parseFilter(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		page, _ := ts.openPage(nil, nil)
 		where, order, args, _ := p.find(f, page)
-		type step struct {
-			ID, Parent, Unused int
-			Detail             string
-		}
-		steps, err := db.All[step](t.Context(), ts.DB, `EXPLAIN QUERY PLAN SELECT `+listColumns+` FROM users u WHERE `+where+` ORDER BY `+order+` LIMIT 61`, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range steps {
-			if strings.Contains(s.Detail, "SCAN") || strings.Contains(s.Detail, "TEMP B-TREE") {
-				t.Errorf("%s: %s", text, s.Detail)
-			}
-		}
+		check(text, `SELECT `+listColumns+` FROM users u WHERE `+where+` ORDER BY `+order+` LIMIT 61`, args...)
 	}
+	c, _, err := ts.Service.client(t.Context(), app.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"user7", "7@example.com", "+15551234567", "11111111-2222-4333-8444-555555555555"} {
+		query, args := p.userByName(name)
+		check(name, query, args...)
+		a := &signIn{Service: ts.Service, pool: p, client: c}
+		query, args = a.orFailures(p.invent(name), query, args)
+		check(name+" signing in", query, args...)
+	}
+	check("sub", userBySub, p.ID, "x")
+	check("session", userOfSession, p.ID, "x", "y")
 }
 
 func BenchmarkListUsers(b *testing.B) {

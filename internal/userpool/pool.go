@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
@@ -140,11 +142,47 @@ func (s *Service) DescribeUserPool(ctx context.Context, in *cognitoidp.DescribeU
 	if err != nil {
 		return nil, err
 	}
-	users, err := db.One[int32](ctx, s.DB, `SELECT count(*) FROM users WHERE pool_id = $1`, p.ID)
+	users, err := s.estimates.count(ctx, s.DB, p.ID, s.Now())
 	if err != nil {
 		return nil, err
 	}
 	return &cognitoidp.DescribeUserPoolResponse{UserPool: wirePool(p, users)}, nil
+}
+
+// estimates are the numbers of users of large pools, whose counting takes a while.
+type estimates struct {
+	mu    sync.Mutex
+	pools map[string]estimate
+}
+
+type estimate struct {
+	users int32
+	until time.Time
+}
+
+const (
+	countedAlways = 10_000 // pools of up to so many users are counted each time
+	estimateLife  = time.Minute
+)
+
+func (e *estimates) count(ctx context.Context, q db.Querier, pool string, now time.Time) (int32, error) {
+	e.mu.Lock()
+	known := e.pools[pool]
+	e.mu.Unlock()
+	if now.Before(known.until) {
+		return known.users, nil
+	}
+	users, err := db.One[int32](ctx, q, `SELECT count(*) FROM users WHERE pool_id = $1`, pool)
+	if err != nil || users <= countedAlways {
+		return users, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.pools) >= maxCachedPools {
+		clear(e.pools)
+	}
+	e.pools[pool] = estimate{users, now.Add(estimateLife)}
+	return users, nil
 }
 
 // UpdateUserPool replaces the settings of a pool: what is not in the request gets its default. The name and the tags stay

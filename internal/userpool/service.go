@@ -49,6 +49,8 @@ type Service struct {
 	secrets   *seal.Box // client secrets, each for its client
 	pages     *seal.Box // pagination tokens, each for its listing
 
+	estimates *estimates
+
 	decoyVerifier []byte // sealed; opened where an invented user has none
 
 	totpSecrets     *seal.Box // of authenticator apps, each for its pool and sub
@@ -90,6 +92,7 @@ func New(s Service) *Service {
 	s.pools = db.NewCache[string, *pool](s.DB, "user pools", maxCachedPools)
 	s.clients = db.NewCache[string, *client](s.DB, "app clients", maxCachedClients)
 	s.verifiers = s.Seal.Box("user pool password verifier")
+	s.estimates = &estimates{pools: map[string]estimate{}}
 	s.decoyVerifier = s.verifiers.Seal(make([]byte, srp.VerifierSize), verifierOwner("", ""))
 	s.secrets = s.Seal.Box("app client secret")
 	s.pages = s.Seal.Box("user pool pagination token")

@@ -385,11 +385,13 @@ type sessionRow struct {
 	Revoked bool
 }
 
+const userOfSession = `SELECT ` + userColumns + `,
+		EXISTS (SELECT 1 FROM token_revocations r WHERE r.pool_id = u.pool_id AND r.origin_jti = $3)
+	FROM users u WHERE u.pool_id = $1 AND u.sub = $2`
+
 // userOfSession reads the user of a token, and whether the sign-in that origin names was revoked, in one statement.
 func (s *Service) userOfSession(ctx context.Context, p *pool, sub, origin string) (*user, bool, error) {
-	row, err := db.One[sessionRow](ctx, s.DB, `SELECT `+userColumns+`,
-		EXISTS (SELECT 1 FROM token_revocations r WHERE r.pool_id = u.pool_id AND r.origin_jti = $3)
-		FROM users u WHERE u.pool_id = $1 AND u.sub = $2`, p.ID, sub, origin)
+	row, err := db.One[sessionRow](ctx, s.DB, userOfSession, p.ID, sub, origin)
 	if errors.Is(err, db.ErrNotFound) {
 		return nil, false, errUserNotFound
 	}
