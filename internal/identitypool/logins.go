@@ -104,6 +104,8 @@ func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string, deve
 		return s.verifyFacebook(ctx, from, text)
 	case amazonKind:
 		return s.verifyAmazon(ctx, from, text)
+	case twitterKind:
+		return s.verifyTwitter(ctx, from, text)
 	case oidcKind:
 		return s.verifyOIDC(ctx, p, from, text)
 	case samlKind:

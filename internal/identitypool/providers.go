@@ -28,7 +28,8 @@ const (
 	appleKind
 	facebookKind
 	amazonKind
-	twitterKind // as well as Digits; configured and described, but no login of it is taken
+	twitterKind
+	digitsKind // which is no more: configured and described, but no login of it is taken
 	oidcKind
 	samlKind
 )
@@ -45,13 +46,14 @@ type provider struct {
 // public are the login keys of the providers that AWS knows by itself.
 var public = map[string]kind{
 	"accounts.google.com": googleKind, "appleid.apple.com": appleKind, "graph.facebook.com": facebookKind,
-	"www.amazon.com": amazonKind, "api.twitter.com": twitterKind, "www.digits.com": twitterKind,
+	"www.amazon.com": amazonKind, "api.twitter.com": twitterKind, "www.digits.com": digitsKind,
 }
 
 // Endpoints are where public providers are found; empty ones are the real ones.
 type Endpoints struct {
 	Google, Apple    string // OpenID Connect issuers
 	Facebook, Amazon string // base URLs of the APIs that know access tokens
+	Twitter          string
 }
 
 // OIDCProvider is an OpenID Connect provider that an account has registered in IAM.
@@ -177,7 +179,8 @@ var (
 	errExternal = api.ErrExternalService.Msg("The identity provider cannot be reached.")
 )
 
-// foreignToken verifies a token of another issuer: issuer, signature by one of its RSA keys, times, audience.
+// foreignToken verifies a token of another issuer: issuer, signature by one of its RSA keys, times (with the grace that AWS
+// documents for the clocks of others), audience.
 func (s *Service) foreignToken(ctx context.Context, from *OIDCProvider, issuers []string, text string) (token.Claims, error) {
 	key := func(u *token.Unverified) (token.PublicKey, error) {
 		if !slices.Contains(issuers, u.Issuer()) {
@@ -192,15 +195,18 @@ func (s *Service) foreignToken(ctx context.Context, from *OIDCProvider, issuers 
 	var claims token.Claims
 	var err error
 	if len(from.Thumbprints) == 0 && from.Keys == nil {
-		claims, err = s.foreign.Verify(text, s.Now(), key)
+		claims, err = s.foreign.Verify(text, s.Now().Add(-skew), key)
 	} else { // what the thumbprints or keys of one account vouch for must not be remembered for others
-		claims, err = verifyOnce(text, s.Now(), key)
+		claims, err = verifyOnce(text, s.Now().Add(-skew), key)
 	}
 	if err == nil {
 		if iss, _ := claims.String("iss"); !slices.Contains(issuers, iss) {
 			return claims, errIssuer
 		}
 		err = claims.CheckNotBefore(s.Now(), skew)
+	}
+	if expired, ok := errors.AsType[*token.ExpiredError](err); ok {
+		return claims, loginError(&token.ExpiredError{Now: s.Now().Unix(), Expires: expired.Expires})
 	}
 	if errors.Is(err, token.ErrUnreachable) || errors.Is(err, token.ErrThumbprint) {
 		return claims, errExternal.With(err)
@@ -325,6 +331,11 @@ func (s *Service) ask(ctx context.Context, base, accessToken string, into any) e
 	if err != nil {
 		return errUnverified.With(errors.New("the token cannot be asked about"))
 	}
+	return s.answer(req, base, into)
+}
+
+// answer makes a request about a token to a provider, whose name for the log is base.
+func (s *Service) answer(req *http.Request, base string, into any) error {
 	resp, err := asker.Do(req)
 	if err != nil {
 		var bad *url.Error // it tells the whole URL

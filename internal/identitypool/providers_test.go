@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,6 +61,23 @@ func newElsewhere(w *world) *elsewhere {
 			answer(rw, map[string]any{"iss": "https://www.amazon.com", "aud": app, "user_id": user, "exp": 3000})
 		}
 	})
+	// Twitter verifies the signature; a token of it is the user's id, and its secret is always the same.
+	mux.HandleFunc("GET /twitter/1.1/account/verify_credentials.json", func(rw http.ResponseWriter, r *http.Request) {
+		given := url.Values{}
+		list, ok := strings.CutPrefix(r.Header.Get("Authorization"), "OAuth ")
+		for part := range strings.SplitSeq(list, ", ") {
+			name, value, _ := strings.Cut(part, "=")
+			value, _ = url.PathUnescape(strings.Trim(value, `"`))
+			given.Set(name, value)
+		}
+		signature := given.Get("oauth_signature")
+		given.Del("oauth_signature")
+		if !ok || given.Get("oauth_consumer_key") != "key" || signature != signOAuth1("GET", e.URL+r.URL.Path, given, "secret", "token-secret") {
+			http.Error(rw, "could not authenticate you", http.StatusUnauthorized)
+			return
+		}
+		answer(rw, map[string]string{"id_str": given.Get("oauth_token")})
+	})
 	e.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if e.down.Load() {
 			http.Error(rw, "down", http.StatusServiceUnavailable)
@@ -90,7 +108,7 @@ func TestOtherProviders(t *testing.T) {
 			in.OpenIdConnectProviderARNs = []string{*provider.OpenIDConnectProviderArn}
 			in.DeveloperProviderName = aws.String("backend")
 			in.SupportedLoginProviders = map[string]string{"accounts.google.com": "google-app", "appleid.apple.com": "apple-app", "graph.facebook.com": "1234",
-				"www.amazon.com": "amazon-app", "api.twitter.com": "key;secret"}
+				"www.amazon.com": "amazon-app", "api.twitter.com": "key;secret", "www.digits.com": "key;secret"}
 		})
 		const prefix = "NotAuthorizedException: "
 		const invalid = prefix + "Invalid login token. "
@@ -108,7 +126,10 @@ func TestOtherProviders(t *testing.T) {
 			{"OIDC, another audience", corp, w.foreignToken("corp", "x", "u1", nil), nil, invalid + "Incorrect token audience"},
 			{"OIDC, another issuer", corp, w.foreignToken("google", "app1", "u1", nil), nil, invalid + "Issuer doesn't match providerName"},
 			{"OIDC, another issuer's key", corp, w.sign(testKey("google"), claims{"iss": issuer, "aud": "app1", "sub": "u1", "exp": w.now().Unix() + 60}), nil, invalid + "Couldn't verify signed token."},
-			{"OIDC, expired", corp, w.foreignToken("corp", "app1", "u1", claims{"exp": w.now().Unix() - 1}), nil, invalid + "Token expired: "},
+			{"OIDC, expired", corp, w.foreignToken("corp", "app1", "u1", claims{"exp": w.now().Unix() - 301}), nil, invalid + "Token expired: "},
+			{"OIDC, expired by a clock that is slow", corp, w.foreignToken("corp", "app1", "u1", claims{"exp": w.now().Unix() - 240}), []string{corp, *provider.OpenIDConnectProviderArn + ":OIDC:u1"}, ""},
+			{"OIDC, issued by a clock that is fast", corp, w.foreignToken("corp", "app1", "u1", claims{"iat": w.now().Unix() + 240}), []string{corp, *provider.OpenIDConnectProviderArn + ":OIDC:u1"}, ""},
+			{"OIDC, of the future", corp, w.foreignToken("corp", "app1", "u1", claims{"iat": w.now().Unix() + 360}), nil, invalid + "Not a valid OpenId Connect identity token."},
 			{"OIDC, no subject", corp, w.foreignToken("corp", "app1", "", nil), nil, invalid + "Missing a required claim: sub"},
 			{"OIDC, long subject", corp, w.foreignToken("corp", "app1", strings.Repeat("s", 1025), nil), nil, invalid + "Not a valid OpenId Connect identity token."},
 			{"OIDC, of our user pool", corp, w.idToken(people, "u1", nil), nil, invalid + "Issuer doesn't match providerName"},
@@ -123,7 +144,10 @@ func TestOtherProviders(t *testing.T) {
 			{"Facebook, no token", "graph.facebook.com", "nonsense", nil, invalid + "Couldn't verify signed token."},
 			{"Amazon", "www.amazon.com", "amazon-app/u1", []string{"www.amazon.com", "www.amazon.com:amazon-app:u1"}, ""},
 			{"Amazon, another application", "www.amazon.com", "x/u1", nil, unsupported},
-			{"Twitter", "api.twitter.com", "token;secret", nil, prefix + "Logins of this identity provider are not supported."},
+			{"Twitter", "api.twitter.com", "u1;token-secret", []string{"api.twitter.com", "api.twitter.com:key:u1"}, ""},
+			{"Twitter, another secret", "api.twitter.com", "u1;guessed", nil, invalid + "Couldn't verify signed token."},
+			{"Twitter, no secret", "api.twitter.com", "u1", nil, invalid + "Couldn't verify signed token."},
+			{"Digits", "www.digits.com", "token;secret", nil, prefix + "Logins of this identity provider are not supported."},
 			{"the backend", "backend", "u1", nil, "InvalidParameterException: Please provide a valid public provider"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -164,6 +188,18 @@ func TestOtherProviders(t *testing.T) {
 		_, err = w.admin.CreateIdentityPool(ctx, &sdk.CreateIdentityPoolInput{IdentityPoolName: aws.String("app"), OpenIdConnectProviderARNs: []string{*provider.OpenIDConnectProviderArn}})
 		wantError(t, err, "NotAuthorizedException: Identity provider "+*provider.OpenIDConnectProviderArn+" is not valid for account "+w.account)
 	})
+}
+
+// TestOAuth1 signs the example of Twitter's documentation ("Creating a signature").
+func TestOAuth1(t *testing.T) {
+	got := signOAuth1("POST", "https://api.twitter.com/1/statuses/update.json", url.Values{
+		"status": {"Hello Ladies + Gentlemen, a signed OAuth request!"}, "include_entities": {"true"}, "oauth_consumer_key": {"xvz1evFS4wEEPTGEFPHBog"},
+		"oauth_nonce": {"kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"}, "oauth_signature_method": {"HMAC-SHA1"}, "oauth_timestamp": {"1318622958"},
+		"oauth_token": {"370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb"}, "oauth_version": {"1.0"},
+	}, "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw", "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE")
+	if want := "tnnArxj06cWHq44gCs1OSKk/jLY="; got != want {
+		t.Errorf("signature %s, want %s", got, want)
+	}
 }
 
 // TestUploadedKeys: a provider whose keys were uploaded is not asked for them, and what they verify counts for its account

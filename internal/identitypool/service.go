@@ -4,8 +4,8 @@
 // A login is a token of a user pool of this installation, of an OpenID Connect provider registered in IAM or of a public
 // provider, or the response of a SAML provider registered in IAM, really verified, or the word of a backend that signs its call. A user pool may be spelled as AWS spells it
 // (cognito-idp.{region}.amazonaws.com/{poolId}) or by this installation's own host; both are one provider (see names.go).
-// Tokens are issued under this installation's own host, {public-url}/identity. Twitter can be configured; its logins are
-// refused.
+// Tokens are issued under this installation's own host, {public-url}/identity. Digits, which is no more, can be configured; its
+// logins are refused.
 //
 // The operations are those of the Amazon Cognito Federated Identities API Reference.
 package identitypool
@@ -121,6 +121,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	}
 	e := &s.Endpoints
 	e.Google, e.Apple = cmp.Or(e.Google, "https://accounts.google.com"), cmp.Or(e.Apple, "https://appleid.apple.com")
+	e.Twitter = cmp.Or(e.Twitter, "https://api.twitter.com")
 	e.Facebook, e.Amazon = cmp.Or(e.Facebook, "https://graph.facebook.com"), cmp.Or(e.Amazon, "https://api.amazon.com")
 	return s, s.firstKey(ctx)
 }

@@ -93,14 +93,14 @@ func newWorld(t testing.TB, url string) *world {
 	key, err := w.iam.Bootstrap(ctx)
 	check(t, err)
 	w.account, w.adminKey = key.Account, key
-	issuer, err := sts.New(sts.Service{IAM: w.iam, DB: w.db, Keys: keys, Local: w, IdentityIssuers: []string{"id.example.org/identity"}, SAMLEndpoint: publicURL + "/saml", Remote: &token.Remote{}, Now: w.now})
+	issuer, err := sts.New(sts.Service{IAM: w.iam, DB: w.db, Keys: keys, Local: w, IdentityIssuers: []string{"id.example.org/identity"}, SAMLEndpoints: []string{publicURL + "/saml"}, Remote: &token.Remote{}, Now: w.now})
 	check(t, err)
 	gate := access.New(access.Gate{Identities: issuer, DB: w.db, Now: w.now, MaxSkew: 1000 * time.Hour})
 	w.elsewhere = newElsewhere(w)
 	t.Cleanup(w.elsewhere.Close)
 	w.s, err = New(ctx, Config{DB: w.db, Seal: keys, Signer: signer, Issuer: issuer, UserPools: w.users, Authorizer: gate, OIDC: w.oidc, SAML: issuer, Region: region,
 		Remote:    &token.Remote{AllowHTTP: true, Now: w.now},
-		Endpoints: Endpoints{Google: w.elsewhere.URL + "/google", Apple: w.elsewhere.URL + "/apple", Facebook: w.elsewhere.URL + "/facebook", Amazon: w.elsewhere.URL + "/amazon"},
+		Endpoints: Endpoints{Google: w.elsewhere.URL + "/google", Apple: w.elsewhere.URL + "/apple", Facebook: w.elsewhere.URL + "/facebook", Amazon: w.elsewhere.URL + "/amazon", Twitter: w.elsewhere.URL + "/twitter"},
 		PublicURL: publicURL, Now: w.now, Log: slog.New(slog.DiscardHandler)})
 	check(t, err)
 	apis := &awsapi.Server{

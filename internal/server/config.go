@@ -98,7 +98,7 @@ type Config struct {
 	// pool names. Plain http:// only on this machine.
 	UpstreamSTS string
 	// ProviderURLs are where public web identity providers are found, if not at their own addresses: google=URL, apple=URL,
-	// facebook=URL, amazon=URL, comma separated. Plain http:// only on this machine.
+	// facebook=URL, amazon=URL, twitter=URL, comma separated. Plain http:// only on this machine.
 	ProviderURLs string
 	// GuestsPerMinute is how many guests one client address may make in identity pools in a minute; 0 is any number. Default 1500.
 	// A client on this machine may make any number; behind a proxy on this machine X-Forwarded-For tells the client.
@@ -155,7 +155,7 @@ func (c *Config) settings() []setting {
 		{"shared-issuers", "USHER_SHARED_ISSUERS", "OIDC issuers of many tenants, of which a role must pin a claim: host[/path][=claim+claim], comma separated, besides those that are known", &c.SharedIssuers, nil},
 		{"sign-out-ends-sessions", "USHER_SIGN_OUT_ENDS_SESSIONS", "temporary credentials that identity pools gave a user of a user pool end when he is signed out, disabled or deleted", nil, &c.SignOutEndsSessions},
 		{"upstream-sts", "USHER_UPSTREAM_STS", "identity pools whose credentials another STS gives, which knows PUBLIC-URL/identity as an OIDC provider: POOL=URL, comma separated", &c.UpstreamSTS, nil},
-		{"provider-urls", "USHER_PROVIDER_URLS", "where public web identity providers are found, if elsewhere: google=URL, apple=URL, facebook=URL, amazon=URL, comma separated", &c.ProviderURLs, nil},
+		{"provider-urls", "USHER_PROVIDER_URLS", "where public web identity providers are found, if elsewhere: google=URL, apple=URL, facebook=URL, amazon=URL, twitter=URL, comma separated", &c.ProviderURLs, nil},
 		{"guests-per-minute", "USHER_GUESTS_PER_MINUTE", "how many guests one client address may make in identity pools in a minute; 0 is any number (default 1500)", &c.GuestsPerMinute, nil},
 		{"key-days", "USHER_KEY_DAYS", "rotate the signing keys of user pools and identity pools after so many days (default: only by usher rotate-keys)", &c.KeyDays, nil},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers and SAML metadata on private addresses", nil, &c.OutboundPrivate},

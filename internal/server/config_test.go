@@ -83,7 +83,7 @@ func TestRefusedSettings(t *testing.T) {
 		{"upstream of what is no pool", "identity pool's id", "--upstream-sts pool=https://sts.amazonaws.com", ""},
 		{"upstream twice", "each name once", "--upstream-sts us-east-1:1=https://a.example.org,us-east-1:1=https://b.example.org", ""},
 		{"upstream in clear", "--upstream-sts: codes and tokens would cross", "--upstream-sts us-east-1:1=http://sts.example.org", ""},
-		{"unknown provider", "google, apple, facebook or amazon", "--provider-urls twitter=https://api.twitter.com", ""},
+		{"unknown provider", "google, apple, facebook, amazon or twitter", "--provider-urls github=https://api.github.com", ""},
 		{"not a bool", "want true or false", "", "outbound-private = maybe"},
 		{"unknown flag", "not defined", "--listn x", ""},
 		{"no port", "want host:port", "--listen 127.0.0.1", ""},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,8 +59,8 @@ func (c *Config) completeIdentities() error {
 	}); err != nil {
 		return err
 	}
-	c.providers, err = namedURLs("provider-urls", "google, apple, facebook or amazon", c.ProviderURLs, func(name string) bool {
-		return name == "google" || name == "apple" || name == "facebook" || name == "amazon"
+	c.providers, err = namedURLs("provider-urls", "google, apple, facebook, amazon or twitter", c.ProviderURLs, func(name string) bool {
+		return slices.Contains([]string{"google", "apple", "facebook", "amazon", "twitter"}, name)
 	})
 	return err
 }
@@ -106,12 +107,22 @@ func (s *Server) identityIssuers() []string {
 	return names
 }
 
+// samlEndpoints are the addresses of this server that SAML responses may be sent to.
+func (s *Server) samlEndpoints() []string {
+	var list []string
+	for _, u := range s.urls() {
+		list = append(list, u+"/saml")
+	}
+	return list
+}
+
 func (c *Config) stsProviders() sts.Providers {
 	return sts.Providers{Google: c.providers["google"], Facebook: c.providers["facebook"], Amazon: c.providers["amazon"]}
 }
 
 func (c *Config) identityEndpoints() identitypool.Endpoints {
-	return identitypool.Endpoints{Google: c.providers["google"], Apple: c.providers["apple"], Facebook: c.providers["facebook"], Amazon: c.providers["amazon"]}
+	return identitypool.Endpoints{Google: c.providers["google"], Apple: c.providers["apple"], Facebook: c.providers["facebook"], Amazon: c.providers["amazon"],
+		Twitter: c.providers["twitter"]}
 }
 
 // Identity is an identity with the usernames of its logins at user pools, by sub.

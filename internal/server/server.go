@@ -172,7 +172,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	var err error
 	if s.sts, err = sts.New(sts.Service{
-		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuers: s.identityIssuers(), SAMLEndpoint: s.publicURL + "/saml", Now: now,
+		IAM: s.iam, DB: s.db, Keys: s.keys, Local: localIssuers{s}, IdentityIssuers: s.identityIssuers(), SAMLEndpoints: s.samlEndpoints(), Now: now,
 		Remote:    remote(),
 		Providers: cfg.stsProviders(),
 		Denials:   s.denials,

@@ -183,7 +183,7 @@ func (s *Service) verifySAML(provider *iam.SAMLProvider, response string) (*saml
 		return nil, errSAMLMetadata
 	}
 	address := func(text string) bool {
-		return samlAWS.MatchString(text) || s.SAMLEndpoint != "" && text == s.SAMLEndpoint
+		return samlAWS.MatchString(text) || slices.Contains(s.SAMLEndpoints, text)
 	}
 	a, err := saml.Verify(response, provider.Metadata, saml.RelyingParty{
 		Audience:  func(text string) bool { return text == samlAudience || address(text) },

@@ -40,7 +40,7 @@ type samlWorld struct {
 }
 
 func withSAML(t testing.TB, w *world) *samlWorld {
-	w.sts.SAMLEndpoint = samlEndpoint
+	w.sts.SAMLEndpoints = []string{samlEndpoint}
 	s := &samlWorld{world: w, idp: samltest.New(t, "https://idp.example.org/", 1)}
 	s.provider = must(w.key(w.a).IAM.CreateSAMLProvider(w.ctx(), &sdkiam.CreateSAMLProviderInput{Name: aws.String("Corp"), SAMLMetadataDocument: aws.String(s.idp.Metadata())}))(t).SAMLProviderArn
 	return s

@@ -45,8 +45,8 @@ type Service struct {
 	// mean it. Sessions of identity pools have their condition keys under these names too, beside
 	// cognito-identity.amazonaws.com.
 	IdentityIssuers []string
-	// SAMLEndpoint is the address of this server that SAML responses may be sent to, beside that of AWS. Empty: AWS's alone.
-	SAMLEndpoint string
+	// SAMLEndpoints are the addresses of this server that SAML responses may be sent to, beside that of AWS.
+	SAMLEndpoints []string
 	// Providers are the addresses of the built-in web identity providers.
 	Providers Providers
 	// Denials keeps why trust policies refused identities; nil: nothing is kept.

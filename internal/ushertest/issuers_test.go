@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentity"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"usher/internal/saml/samltest"
 	"usher/internal/server"
 	"usher/internal/ushertest"
 )
@@ -97,6 +99,18 @@ func TestAliasURLs(t *testing.T) {
 	direct := c.trusted("direct", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::`+account+`:oidc-provider/`+oldKey+`"},
 		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"`+oldKey+`:aud":"`+c.client+`"}}}]}`, "")
 
+	corp := samltest.New(t, "https://idp.example.org/", 1)
+	saml := *must(c.admin.IAM.CreateSAMLProvider(c.ctx, &iam.CreateSAMLProviderInput{Name: aws.String("corp"), SAMLMetadataDocument: aws.String(corp.Metadata())}))(t).SAMLProviderArn
+	staff := c.trusted("staff", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"`+saml+`"},"Action":"sts:AssumeRoleWithSAML"}]}`, "")
+	bySAML := func(address string) error {
+		r := corp.NewResponse(time.Now())
+		r.Destination, r.Recipient, r.Audiences = address+"/saml", address+"/saml", []string{address + "/saml"}
+		r.Attributes["https://aws.amazon.com/SAML/Attributes/Role"] = []string{staff + "," + saml}
+		r.Attributes["https://aws.amazon.com/SAML/Attributes/RoleSessionName"] = []string{"ada"}
+		_, err := c.open.STS.AssumeRoleWithSAML(c.ctx, &sts.AssumeRoleWithSAMLInput{RoleArn: &staff, PrincipalArn: &saml, SAMLAssertion: aws.String(corp.Encode(t, r))})
+		return err
+	}
+
 	c.again(server.Config{PublicURL: present, AliasURLs: former + "/, https://other.example.org"})
 	fresh := c.signIn(c.client, "ada")
 	if iss := claimOf(t, *fresh.IdToken, "iss"); iss != present+"/"+c.pool {
@@ -118,10 +132,17 @@ func TestAliasURLs(t *testing.T) {
 	}
 	as := must(c.assume(byName, openID))(t)
 	must(as.IAM.ListUsers(c.ctx, &iam.ListUsersInput{}))(t)
+	for _, address := range []string{former, present} {
+		if err := bySAML(address); err != nil {
+			t.Errorf("a SAML response to %s: %v", address, err)
+		}
+	}
+	refused(t, bySAML("https://elsewhere.example.org"), "InvalidIdentityToken", "recipient")
 	_, err := c.admin.IAM.CreateOpenIDConnectProvider(c.ctx, &iam.CreateOpenIDConnectProviderInput{Url: aws.String(former + "/identity"), ClientIDList: []string{"x"}})
 	refused(t, err, "InvalidInput", "built in")
 
 	c.again(server.Config{PublicURL: present})
+	refused(t, bySAML(former), "InvalidIdentityToken", "recipient")
 	refused(t, c.getUser(access), "NotAuthorizedException", "")
 	_, err = c.getID(newKey, idToken)
 	refused(t, err, "NotAuthorizedException", "Issuer doesn't match providerName")
