@@ -70,7 +70,8 @@ type store interface {
 	Querier
 	// tx runs fn once and commits. After an error nothing has happened, unless
 	// the connection broke during the commit.
-	tx(ctx context.Context, fn func(*Tx) error) (*Tx, error)
+	// tx runs fn in a transaction; alone, if it is to be the only one.
+	tx(ctx context.Context, alone bool, fn func(*Tx) error) (*Tx, error)
 	refresh(ctx context.Context) error
 	migrate(ctx context.Context, schemas []Schema) error
 	close() error
@@ -146,6 +147,12 @@ func (d *DB) rows(ctx context.Context, query string, args []any, scan func(scann
 // gives up after about a second.
 const maxAttempts = 20
 
+// patience is how many attempts Tx makes before it makes one alone. PostgreSQL
+// tells transactions that touch one page of an index like those that touch one
+// row, so that on small tables many that have nothing to do with each other
+// conflict, again and again.
+const patience = 2
+
 // Tx runs fn in a serializable transaction and returns nil once its writes are
 // durable. Any error of fn undoes them and is returned as it is.
 //
@@ -160,7 +167,7 @@ const maxAttempts = 20
 // already, write ON CONFLICT and look at the result's RowsAffected.
 func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	for attempt := 1; ; attempt++ {
-		tx, err := d.store.tx(ctx, fn)
+		tx, err := d.store.tx(ctx, attempt > patience, fn)
 		switch {
 		case err == nil:
 			for _, f := range tx.after {

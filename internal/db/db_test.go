@@ -354,6 +354,45 @@ func TestSerializable(t *testing.T) {
 // TestGroupCommit mixes transactions that succeed, fail, panic, break a
 // constraint, end their goroutine and are cancelled, and checks that each has
 // exactly the effect that its caller was told.
+// TestRunsAloneInTheEnd: a transaction that conflicts with another in every attempt, as PostgreSQL sees it, gets to run
+// without others.
+func TestRunsAloneInTheEnd(t *testing.T) {
+	url := dbtest.Postgres(t)
+	d, other := dbtest.Open(t, url, items), dbtest.Open(t, url, items)
+	insert := func(tx *db.Tx, id string) error {
+		if _, err := db.One[int64](t.Context(), tx, `SELECT count(*) FROM items`); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(t.Context(), `INSERT INTO items (id, n) VALUES ($1, 1)`, id)
+		return err
+	}
+	attempts := 0
+	var wait sync.WaitGroup
+	err := d.Tx(t.Context(), func(tx *db.Tx) error {
+		attempts++
+		if err := insert(tx, "a"); err != nil {
+			return err
+		}
+		done := make(chan error, 1)
+		wait.Go(func() {
+			done <- other.Tx(t.Context(), func(tx *db.Tx) error { return insert(tx, fmt.Sprint("b", attempts)) })
+		})
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(300 * time.Millisecond): // it has to wait
+			return nil
+		}
+	})
+	wait.Wait()
+	if err != nil || attempts < 2 {
+		t.Errorf("after %d attempts: %v", attempts, err)
+	}
+	if n, err := db.One[int](t.Context(), d, `SELECT count(*) FROM items`); err != nil || n != attempts+1 {
+		t.Errorf("%d rows after %d attempts, error %v", n, attempts, err)
+	}
+}
+
 func TestGroupCommit(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, open func(...db.Schema) *db.DB) {
 		ctx, d := t.Context(), open(items)

@@ -97,7 +97,7 @@ func migrate(ctx context.Context, tx *Tx, schemas []Schema, apply func(script st
 }
 
 func (s *sqliteDB) migrate(ctx context.Context, schemas []Schema) error {
-	_, err := s.tx(ctx, func(tx *Tx) error {
+	_, err := s.tx(ctx, false, func(tx *Tx) error {
 		c := s.writer.conn
 		err := migrate(ctx, tx, schemas, func(script string) error {
 			_, err := c.c.ExecContext(context.Background(), forSQLite(script))

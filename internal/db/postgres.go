@@ -45,9 +45,12 @@ const (
 	keptChanges = 16384
 	// pruneEvery is the number of changes after which old ones are deleted.
 	pruneEvery = 1024
-	// changesLock and migrateLock are keys of advisory locks.
+	// changesLock and migrateLock are keys of advisory locks, as is turnLock.
 	changesLock = 0x7573686572_01
 	migrateLock = 0x7573686572_02
+	// turnLock is the key of the advisory lock that every transaction shares,
+	// and that a transaction holds alone when it must not fail again.
+	turnLock = 0x7573686572_03
 	// refreshTimeout bounds a wave, which does not end when its caller gives up.
 	refreshTimeout = 10 * time.Second
 )
@@ -109,12 +112,15 @@ func (p *postgresDB) rows(ctx context.Context, query string, args []any, scan fu
 	return postgresQuery(ctx, p.pool, query, args, scan)
 }
 
-func (p *postgresDB) tx(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
-	c, err := p.begin(ctx)
+func (p *postgresDB) tx(ctx context.Context, alone bool, fn func(*Tx) error) (*Tx, error) {
+	c, err := p.begin(ctx, alone)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	if alone {
+		defer giveTurn(ctx, c)
+	}
 	committed := false
 	defer func() { // also when fn panics
 		if !committed {
@@ -156,13 +162,24 @@ func (p *postgresDB) tx(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
 
 // begin begins a transaction. Connections that turn out to be broken, as all are
 // after the server was restarted, are replaced.
-func (p *postgresDB) begin(ctx context.Context) (*sql.Conn, error) {
+//
+// A transaction that is to run alone waits until those under way have ended, on
+// all nodes, before it takes its snapshot, and those that begin meanwhile wait
+// for it. Nobody is then there whom it could conflict with.
+func (p *postgresDB) begin(ctx context.Context, alone bool) (*sql.Conn, error) {
+	begin := fmt.Sprintf("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; SELECT pg_advisory_xact_lock_shared(%d)", int64(turnLock))
 	for broken := 0; ; broken++ {
 		c, err := p.pool.Conn(ctx)
 		if err != nil {
 			return nil, postgresError(ctx, err)
 		}
-		_, err = c.ExecContext(ctx, "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")
+		if alone {
+			begin = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
+			_, err = c.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", int64(turnLock)))
+		}
+		if err == nil {
+			_, err = c.ExecContext(ctx, begin)
+		}
 		if err == nil {
 			return c, nil
 		}
@@ -174,11 +191,19 @@ func (p *postgresDB) begin(ctx context.Context) (*sql.Conn, error) {
 	}
 }
 
+// giveTurn lets others have transactions again after one that ran alone.
+func giveTurn(ctx context.Context, c *sql.Conn) {
+	end(ctx, c, fmt.Sprintf("SELECT pg_advisory_unlock(%d)", int64(turnLock)))
+}
+
 // rollback ends a transaction, or else the connection.
-func rollback(ctx context.Context, c *sql.Conn) {
+func rollback(ctx context.Context, c *sql.Conn) { end(ctx, c, "ROLLBACK") }
+
+// end gives up what the connection holds, or else the connection.
+func end(ctx context.Context, c *sql.Conn, statement string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := c.ExecContext(ctx, "ROLLBACK"); err != nil {
+	if _, err := c.ExecContext(ctx, statement); err != nil {
 		c.Raw(func(any) error { return driver.ErrBadConn })
 	}
 }

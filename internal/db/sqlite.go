@@ -139,7 +139,7 @@ func (s *sqliteDB) close() error {
 // process before it acknowledged a transaction.
 func (s *sqliteDB) refresh(context.Context) error { return nil }
 
-func (s *sqliteDB) tx(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
+func (s *sqliteDB) tx(ctx context.Context, _ bool, fn func(*Tx) error) (*Tx, error) {
 	return s.writer.do(ctx, fn)
 }
 
