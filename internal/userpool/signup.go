@@ -144,7 +144,7 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 		return nil, err
 	}
 	out := &cognitoidp.ConfirmSignUpResponse{}
-	if begun.Sub == confirmed.Sub {
+	if in.Session == nil || begun.Sub == confirmed.Sub { // aws-amplify sends none
 		out.Session = s.signUpSession(p, c, sessionConfirmed, confirmed, proven)
 	}
 	return out, nil

@@ -3,30 +3,12 @@
 // MFA on themselves: TOTP, SMS and the choice between them.
 // Environment: ENDPOINT REQUIRED REQUIRED_CLIENT OPTIONAL OPTIONAL_CLIENT USHER; codes are read from `usher inbox`.
 import { CognitoUserPool, CognitoUser, AuthenticationDetails } from "amazon-cognito-identity-js";
-import { createHmac } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import assert from "node:assert/strict";
+import { Authenticator, step, totp } from "./authenticator.mjs";
 
 const { ENDPOINT, REQUIRED, REQUIRED_CLIENT, OPTIONAL, OPTIONAL_CLIENT, USHER } = process.env;
 const PASSWORD = "Nanosecond-11.8";
-
-// RFC 6238, written from the text.
-const base32 = (text) => Buffer.from(text.replace(/./g, (c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).match(/.{8}/g).map((b) => parseInt(b, 2)));
-const step = () => Math.floor(Date.now() / 30000);
-const totp = (secret, at) => {
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(at));
-  const mac = createHmac("sha1", base32(secret)).update(counter).digest();
-  const value = mac.readUInt32BE(mac[19] & 15) & 0x7fffffff;
-  return String(value % 1000000).padStart(6, "0");
-};
-// Codes are good once: take those of the step before, of this one and of the next, in turn; then wait.
-let last = 0;
-const fresh = async (secret) => {
-  while (step() + 1 <= last) await new Promise((r) => setTimeout(r, 500));
-  last = Math.max(last + 1, step() - 1);
-  return totp(secret, last);
-};
 
 const pool = (id, client) => new CognitoUserPool({ UserPoolId: id, ClientId: client, endpoint: ENDPOINT });
 const call = (f) => new Promise((resolve, reject) => f((err, out) => (err ? reject(err) : resolve(out))));
@@ -54,8 +36,9 @@ const signIn = (user) => until((h) => user.authenticateUser(credentials(user.get
   assert.equal(at.name, "secret");
   const secret = at.args[0];
   assert.match(secret, /^[A-Z2-7]{52}$/);
+  const app = new Authenticator(secret);
   await assert.rejects(until((h) => ada.verifySoftwareToken(totp(secret, step() - 100), "app", h)), { name: "EnableSoftwareTokenMFAException" });
-  at = await until(async (h) => ada.verifySoftwareToken(await fresh(secret), "app", h));
+  at = await until(async (h) => ada.verifySoftwareToken(await app.next(), "app", h));
   assert.equal(at.name, "success");
   assert.ok(at.args[0].isValid());
   console.log("  - TOTP set up while signing in");
@@ -64,9 +47,9 @@ const signIn = (user) => until((h) => user.authenticateUser(credentials(user.get
   at = await signIn(ada);
   assert.equal(at.name, "totpRequired");
   assert.equal(at.args[1].FRIENDLY_DEVICE_NAME, "app");
-  await assert.rejects(until((h) => ada.sendMFACode(totp(secret, last), h, "SOFTWARE_TOKEN_MFA")), { name: "ExpiredCodeException", message: "Your software token has already been used once." });
+  await assert.rejects(until((h) => ada.sendMFACode(totp(secret, app.last), h, "SOFTWARE_TOKEN_MFA")), { name: "ExpiredCodeException", message: "Your software token has already been used once." });
   await assert.rejects(until((h) => ada.sendMFACode(totp(secret, step() - 100), h, "SOFTWARE_TOKEN_MFA")), { name: "CodeMismatchException", message: "Invalid code received for user" });
-  at = await until(async (h) => ada.sendMFACode(await fresh(secret), h, "SOFTWARE_TOKEN_MFA"));
+  at = await until(async (h) => ada.sendMFACode(await app.next(), h, "SOFTWARE_TOKEN_MFA"));
   assert.equal(at.name, "success");
   const key = at.args[0].getAccessToken().decodePayload().device_key;
   assert.match(key, /^us-east-1_[0-9a-f-]{36}$/);
@@ -93,7 +76,7 @@ const signIn = (user) => until((h) => user.authenticateUser(credentials(user.get
   ada = user();
   at = await signIn(ada);
   assert.equal(at.name, "totpRequired", "the library drops the key of a forgotten device and goes on");
-  at = await until(async (h) => ada.sendMFACode(await fresh(secret), h, "SOFTWARE_TOKEN_MFA"));
+  at = await until(async (h) => ada.sendMFACode(await app.next(), h, "SOFTWARE_TOKEN_MFA"));
   assert.notEqual(at.args[0].getAccessToken().decodePayload().device_key, key);
   console.log("  - device no longer remembered, remembered again, forgotten");
 }
@@ -107,8 +90,8 @@ const signIn = (user) => until((h) => user.authenticateUser(credentials(user.get
   assert.equal(at.name, "success");
   at = await until((h) => grace.associateSoftwareToken(h));
   const secret = at.args[0];
-  last = 0;
-  const verified = await until(async (h) => grace.verifySoftwareToken(await fresh(secret), "app", h));
+  const app = new Authenticator(secret);
+  const verified = await until(async (h) => grace.verifySoftwareToken(await app.next(), "app", h));
   assert.equal(verified.args[0].Status, "SUCCESS");
   await call((done) => grace.setUserMfaPreference({ PreferredMfa: false, Enabled: true }, { PreferredMfa: true, Enabled: true }, done));
   const data = await call((done) => grace.getUserData(done, { bypassCache: true }));
@@ -118,7 +101,7 @@ const signIn = (user) => until((h) => user.authenticateUser(credentials(user.get
   grace = user();
   at = await signIn(grace);
   assert.equal(at.name, "totpRequired");
-  at = await until(async (h) => grace.sendMFACode(await fresh(secret), h, "SOFTWARE_TOKEN_MFA"));
+  at = await until(async (h) => grace.sendMFACode(await app.next(), h, "SOFTWARE_TOKEN_MFA"));
   assert.equal(at.name, "success");
   await call((done) => grace.setUserMfaPreference({ PreferredMfa: false, Enabled: true }, { PreferredMfa: false, Enabled: true }, done));
 

@@ -1,5 +1,5 @@
-// amazon-cognito-identity-js, unmodified: sign-up, SRP sign-in, refresh, attributes, password change, forgotten password,
-// global sign-out, delete. Then the SDK for JavaScript v3 turns the tokens into S3 objects.
+// amazon-cognito-identity-js, unmodified: sign-up, SRP sign-in, refresh, attributes, password change, forgotten password, new
+// password, global sign-out, delete. Then the SDK for JavaScript v3 turns the tokens into S3 objects.
 // Environment: ENDPOINT POOL CLIENT IDENTITY_POOL; codes are read from `usher inbox`.
 import { CognitoUserPool, CognitoUser, CognitoUserAttribute, AuthenticationDetails } from "amazon-cognito-identity-js";
 import { fromCognitoIdentity, fromCognitoIdentityPool } from "@aws-sdk/credential-providers";
@@ -50,12 +50,31 @@ assert.equal(await call((done) => grace.updateAttributes([name], done)), "SUCCES
 const attributes = await call((done) => grace.getUserAttributes(done));
 assert.equal(attributes.find((a) => a.Name === "name").Value, "Grace");
 
+const other = new CognitoUserAttribute({ Name: "email", Value: "hopper@example.org" });
+assert.equal(await call((done) => grace.updateAttributes([other], done)), "SUCCESS");
+const unverified = await call((done) => grace.getUserAttributes(done));
+assert.equal(unverified.find((a) => a.Name === "email_verified").Value, "false");
+await assert.rejects(both((h) => grace.verifyAttribute("email", "000000", h)), { name: "CodeMismatchException" });
+assert.equal(await both((h) => grace.verifyAttribute("email", code(), h)), "SUCCESS");
+const sent = await both((h) => grace.getAttributeVerificationCode("email", { ...h, inputVerificationCode: h.onSuccess }));
+assert.equal(sent.CodeDeliveryDetails.Destination, "h***@e***");
+assert.equal(await both((h) => grace.verifyAttribute("email", code(), h)), "SUCCESS");
+
 assert.equal(await call((done) => grace.changePassword("Nanosecond-11.8", "Compiler-1952!", done)), "SUCCESS");
 await assert.rejects(signIn("Nanosecond-11.8"), { name: "NotAuthorizedException" });
 await both((h) => user().forgotPassword({ ...h, inputVerificationCode: h.onSuccess }));
 await both((h) => user().confirmPassword(code(), "Flow-Matic-1955", h));
 const again = await signIn("Flow-Matic-1955");
-console.log("  - amazon-cognito-identity-js: sign-up, SRP, refresh, attributes, passwords");
+
+// A user whom an administrator has made chooses a password.
+const kay = new CognitoUser({ Username: "kay", Pool: pool });
+const asked = await new Promise((resolve, reject) =>
+  kay.authenticateUser(new AuthenticationDetails({ Username: "kay", Password: "Temporary-1.8" }), { onSuccess: reject, onFailure: reject, newPasswordRequired: (attributes, required) => resolve({ attributes, required }) }),
+);
+assert.deepEqual(asked, { attributes: {}, required: [] });
+await assert.rejects(both((h) => kay.completeNewPasswordChallenge("short", {}, h)), { name: "InvalidPasswordException" });
+assert.ok((await both((h) => kay.completeNewPasswordChallenge("Small-Talk-1972", { name: "Kay" }, h))).isValid());
+console.log("  - amazon-cognito-identity-js: sign-up, SRP, refresh, attributes with verification, passwords, new password");
 
 // The SDK: a guest, then the same identity as a signed-in user, then S3.
 const clientConfig = { region: "us-east-1", endpoint: ENDPOINT };

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Custom authentication challenges: functions behind a Lambda endpoint, amazon-cognito-identity-js in front.
+# Custom authentication challenges: functions behind a Lambda endpoint, amazon-cognito-identity-js in front. Then aws-amplify
+# with everything that it can ask of a pool beside passwords.
 . "$(dirname "$0")/lib.sh"
 lambda_port=$(free_port)
 node "$root/test/npm/lambda.mjs" "$lambda_port" >"$work/lambda.log" 2>&1 &
@@ -46,3 +47,15 @@ aws cognito-idp admin-link-provider-for-user --user-pool-id "$pool" --destinatio
 token=$(public cognito-idp initiate-auth --client-id "$client" --auth-flow USER_PASSWORD_AUTH --auth-parameters USERNAME=joan,PASSWORD=Analytical-1843 --query AuthenticationResult.IdToken --output text)
 has "$(claim "$token" identities)" '"userId":"117"' "identities of the ID token"
 step "an identity provider, given to a client and linked to a user"
+
+pool=$(aws cognito-idp create-user-pool --pool-name everything --query UserPool.Id --output text --auto-verified-attributes email \
+  --lambda-config "DefineAuthChallenge=$f:define,CreateAuthChallenge=$f:create,VerifyAuthChallengeResponse=$f:verify" \
+  --policies '{"SignInPolicy":{"AllowedFirstAuthFactors":["PASSWORD","EMAIL_OTP"]}}' --user-attribute-update-settings AttributesRequireVerificationBeforeUpdate=email \
+  --device-configuration ChallengeRequiredOnNewDevice=true,DeviceOnlyRememberedOnUserPrompt=false)
+aws cognito-idp set-user-pool-mfa-config --user-pool-id "$pool" --mfa-configuration OPTIONAL --software-token-mfa-configuration Enabled=true >/dev/null
+client=$(aws cognito-idp create-user-pool-client --user-pool-id "$pool" --client-name app \
+  --explicit-auth-flows ALLOW_CUSTOM_AUTH ALLOW_USER_SRP_AUTH ALLOW_USER_AUTH ALLOW_REFRESH_TOKEN_AUTH --query UserPoolClient.ClientId --output text)
+aws cognito-idp admin-create-user --user-pool-id "$pool" --username ada --message-action SUPPRESS --temporary-password Analytical-1843 \
+  --user-attributes Name=email,Value=ada@example.org Name=email_verified,Value=true >/dev/null
+
+ENDPOINT=$endpoint POOL=$pool CLIENT=$client USHER=$root/bin/usher node "$root/test/npm/amplify-factors.mjs"

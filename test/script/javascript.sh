@@ -6,6 +6,7 @@ start_usher
 pool=$(aws cognito-idp create-user-pool --pool-name people --auto-verified-attributes email --query UserPool.Id --output text)
 client=$(aws cognito-idp create-user-pool-client --user-pool-id "$pool" --client-name app \
   --explicit-auth-flows ALLOW_USER_SRP_AUTH ALLOW_REFRESH_TOKEN_AUTH --query UserPoolClient.ClientId --output text)
+aws cognito-idp admin-create-user --user-pool-id "$pool" --username kay --message-action SUPPRESS --temporary-password 'Temporary-1.8' >/dev/null
 idpool=$(aws cognito-identity create-identity-pool --identity-pool-name app --allow-unauthenticated-identities \
   --cognito-identity-providers "ProviderName=cognito-idp.us-east-1.amazonaws.com/$pool,ClientId=$client" --query IdentityPoolId --output text)
 for kind in authenticated unauthenticated; do
