@@ -188,7 +188,8 @@ func (e *estimates) count(ctx context.Context, q db.Querier, pool string, now ti
 // UpdateUserPool replaces the settings of a pool: what is not in the request gets its default. The name and the tags stay
 // when they are not in it; tags because they grant access and have operations of their own.
 func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UpdateUserPoolResponse, error) {
-	if _, err := s.ownIdlePool(ctx, *in.UserPoolId); err != nil {
+	known, err := s.ownIdlePool(ctx, *in.UserPoolId)
+	if err != nil {
 		return nil, err
 	}
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
@@ -199,6 +200,8 @@ func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserP
 				return nil, errTierChange("e-mail MFA")
 			case p.mfa.WebAuthn != nil:
 				return nil, errTierChange("passkeys")
+			case known.sessions.Tracked:
+				return nil, errTierChange("tracked sessions")
 			}
 		}
 		if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
@@ -271,6 +274,9 @@ func (s *Service) AddCustomAttributes(ctx context.Context, in *cognitoidp.AddCus
 		settings := p.Settings
 		var err error
 		settings.SchemaAttributes, err = addCustomAttributes(slices.Clip(settings.SchemaAttributes), in.CustomAttributes)
+		if limit, ok := errors.AsType[*awsapi.Error](err); ok && errors.Is(err, cognitoidp.ErrLimitExceeded) {
+			err = cognitoidp.ErrInvalidParameter.Msg("%s", limit.Message) // this operation has no LimitExceededException
+		}
 		return &settings, err
 	})
 }

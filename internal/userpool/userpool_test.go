@@ -87,6 +87,7 @@ func newTestServer(tb testing.TB, d *db.DB) *testServer {
 			tb.Error(err)
 		}
 		api.ServeHTTP(w, r)
+		checkDeclared(tb, r.Header.Get("X-Amz-Target"), w.Header().Get("X-Amzn-Errortype"))
 	})
 	srv.Config.Handler = ts.handler
 	srv.Start()

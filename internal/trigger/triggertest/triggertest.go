@@ -63,6 +63,7 @@ func (s *Server) Handle(name string, f Function) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.functions[name] = f
+	delete(s.raw, name)
 }
 
 // HandleRaw has the server answer the invocations of a function in h's way.
