@@ -217,7 +217,10 @@ func (k *keyring) Credential(_ context.Context, id, session string) (*access.Cre
 }
 
 func (k *keyring) TrustPolicy(context.Context, string) ([]policy.Source, error) { return nil, nil }
-func (k *keyring) Used(string, string, string, time.Time)                       {}
+func (k *keyring) Organization(context.Context, string) (access.Organization, error) {
+	return access.Organization{}, nil
+}
+func (k *keyring) Used(string, string, string, time.Time) {}
 
 const allowAnything = `{"Effect":"Allow","Action":"*","Resource":"*"}`
 
@@ -348,7 +351,7 @@ func observe(tb testing.TB, operation, code string) {
 	observed.Lock()
 	defer observed.Unlock()
 	observed.seen[operation+" "+code] = true
-	if why := unreachable(operation, code); why != "" {
+	if why := unreachable(operation, code); why != "" && code != "TooManyRequestsException" { // which a busy machine may see anywhere
 		tb.Errorf("%s answered with %s, of which unreachable says: %s", operation, code, why)
 	}
 }
