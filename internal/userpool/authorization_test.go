@@ -27,7 +27,7 @@ func (s *signedServer) furnished(t *testing.T, options ...func(*cip.CreateUserPo
 	app := s.newApp(t, options...)
 	app.person(t, "ann", "email", "ann@example.com", "email_verified", "true", "name", "Ann")
 	values := map[string]string{"pool": app.pool, "client": app.app, "arn": poolARN(testAccount, app.pool), "secret": app.secret, "hash": aws.ToString(app.hash("ann"))}
-	for _, operation := range []string{"CreateGroup", "CreateResourceServer"} {
+	for _, operation := range []string{"CreateGroup", "CreateResourceServer", "CreateIdentityProvider"} {
 		input := strings.NewReplacer(`"GroupName":"new"`, `"GroupName":"g"`, `"Identifier":"new"`, `"Identifier":"api"`).Replace(inputOf(t, operation, values))
 		if _, err := s.call(t, admin, operation, input); err != nil {
 			t.Fatal(err)
@@ -184,28 +184,28 @@ func TestBearerOperations(t *testing.T) {
 			}
 		}
 		another := app.signIn(t, "ann", testPassword)
-		must(t, second(ts.sdk.RevokeToken(t.Context(), &cip.RevokeTokenInput{ClientId: &app.app, Token: r.RefreshToken})))
+		noError(t, second(ts.sdk.RevokeToken(t.Context(), &cip.RevokeTokenInput{ClientId: &app.app, Token: r.RefreshToken})))
 		refused("after RevokeToken", *r.AccessToken, notAuthorized, revoked)
 		good("another sign-in after RevokeToken", another.AccessToken)
 		third := app.signIn(t, "ann", testPassword)
-		must(t, second(ts.sdk.GlobalSignOut(t.Context(), &cip.GlobalSignOutInput{AccessToken: third.AccessToken})))
+		noError(t, second(ts.sdk.GlobalSignOut(t.Context(), &cip.GlobalSignOutInput{AccessToken: third.AccessToken})))
 		refused("after GlobalSignOut", *another.AccessToken, notAuthorized, revoked)
 		refused("after GlobalSignOut by it", *third.AccessToken, notAuthorized, revoked)
 		fourth := app.signIn(t, "ann", testPassword)
 		good("a sign-in after GlobalSignOut", fourth.AccessToken)
-		must(t, second(ts.sdk.AdminUserGlobalSignOut(t.Context(), signOut)))
+		noError(t, second(ts.sdk.AdminUserGlobalSignOut(t.Context(), signOut)))
 		refused("after AdminUserGlobalSignOut", *fourth.AccessToken, notAuthorized, revoked)
 		fifth := app.signIn(t, "ann", testPassword)
-		must(t, second(ts.sdk.AdminDisableUser(t.Context(), disable)))
+		noError(t, second(ts.sdk.AdminDisableUser(t.Context(), disable)))
 		refused("of a disabled user", *fifth.AccessToken, notAuthorized, revoked)
-		must(t, second(ts.sdk.AdminEnableUser(t.Context(), enable)))
+		noError(t, second(ts.sdk.AdminEnableUser(t.Context(), enable)))
 		refused("of a user who was disabled", *fifth.AccessToken, notAuthorized, revoked)
 		sixth := app.signIn(t, "ann", testPassword)
-		must(t, second(ts.sdk.AdminResetUserPassword(t.Context(), &cip.AdminResetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("ann")})))
+		noError(t, second(ts.sdk.AdminResetUserPassword(t.Context(), &cip.AdminResetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("ann")})))
 		refused("of a user who must reset his password", *sixth.AccessToken, "PasswordResetRequiredException", "Password reset required for the user")
-		must(t, second(ts.sdk.AdminSetUserPassword(t.Context(), &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("ann"), Password: aws.String(testPassword), Permanent: true})))
+		noError(t, second(ts.sdk.AdminSetUserPassword(t.Context(), &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("ann"), Password: aws.String(testPassword), Permanent: true})))
 		seventh := app.signIn(t, "ann", testPassword)
-		must(t, second(ts.sdk.AdminDeleteUser(t.Context(), &cip.AdminDeleteUserInput{UserPoolId: &app.pool, Username: aws.String("ann")})))
+		noError(t, second(ts.sdk.AdminDeleteUser(t.Context(), &cip.AdminDeleteUserInput{UserPoolId: &app.pool, Username: aws.String("ann")})))
 		refused("of a deleted user", *seventh.AccessToken, "UserNotFoundException", "User does not exist.")
 		app.person(t, "ann")
 		refused("of a deleted user whose name is taken again", *seventh.AccessToken, "UserNotFoundException", "User does not exist.")
@@ -213,9 +213,9 @@ func TestBearerOperations(t *testing.T) {
 		third = foreign.signIn(t, "ann", testPassword)
 		last := foreign.anotherClient(t)
 		eighth := last.signIn(t, "ann", testPassword)
-		must(t, second(ts.sdk.DeleteUserPoolClient(t.Context(), &cip.DeleteUserPoolClientInput{UserPoolId: &foreign.pool, ClientId: &last.app})))
+		noError(t, second(ts.sdk.DeleteUserPoolClient(t.Context(), &cip.DeleteUserPoolClientInput{UserPoolId: &foreign.pool, ClientId: &last.app})))
 		refused("of a deleted client", *eighth.AccessToken, notAuthorized, invalid)
-		must(t, second(ts.sdk.DeleteUserPool(t.Context(), &cip.DeleteUserPoolInput{UserPoolId: &foreign.pool})))
+		noError(t, second(ts.sdk.DeleteUserPool(t.Context(), &cip.DeleteUserPoolInput{UserPoolId: &foreign.pool})))
 		refused("of a deleted pool", *third.AccessToken, notAuthorized, invalid)
 
 		ninth := app.signIn(t, "ann", testPassword)
@@ -313,7 +313,7 @@ func TestOpenOperations(t *testing.T) {
 	})
 }
 
-func must(t *testing.T, err error) {
+func noError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

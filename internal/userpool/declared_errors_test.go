@@ -69,7 +69,7 @@ func unreachable(operation, code string) string {
 			return "AccessDeniedException answers whoever may not"
 		}
 	case "ResourceNotFoundException":
-		if isBearer(operation) && !is("ForgetDevice GetDevice UpdateDeviceStatus RevokeUserSession") {
+		if isBearer(operation) && !is("ForgetDevice GetDevice UpdateDeviceStatus RevokeUserSession DeleteWebAuthnCredential") {
 			return "a token of a pool or client that is gone is invalid"
 		}
 	case "UserNotConfirmedException":
@@ -90,8 +90,7 @@ func unreachable(operation, code string) string {
 			return "a session or a refresh token of a deleted user is invalid"
 		}
 	case "LimitExceededException":
-		switch {
-		case is("AdminConfirmSignUp AdminResetUserPassword SignUp DeleteUserPoolClientSecret ListUserPoolClientSecrets"):
+		if is("AdminConfirmSignUp AdminResetUserPassword SignUp DeleteUserPoolClientSecret ListUserPoolClientSecrets DeleteWebAuthnCredential ListWebAuthnCredentials") {
 			return "nothing limits it"
 		}
 	case "CodeMismatchException", "ExpiredCodeException":
@@ -329,7 +328,7 @@ func (app *testApp) adminReply(tb testing.TB, name string, challenge types.Chall
 // exhaust uses up what the users of the pool may do in this hour of what they have done.
 func (app *testApp) exhaust(t *testing.T) {
 	t.Helper()
-	must(t, app.DB.Tx(t.Context(), func(tx *db.Tx) error {
+	noError(t, app.DB.Tx(t.Context(), func(tx *db.Tx) error {
 		return second(tx.ExecContext(t.Context(), `UPDATE user_rates SET count = 1000 WHERE pool_id = $1`, app.pool))
 	}))
 }
@@ -344,7 +343,7 @@ func TestErrorsOfAdminSignIn(t *testing.T) {
 	app.person(t, "ann", "preferred_username", "taken", "email", "ann@example.com")
 	app.signUp(t, "una")
 	app.person(t, "rex", "email", "rex@example.com", "email_verified", "true")
-	must(t, second(app.sdk.AdminResetUserPassword(ctx, &cip.AdminResetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("rex")})))
+	noError(t, second(app.sdk.AdminResetUserPassword(ctx, &cip.AdminResetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("rex")})))
 
 	srp := func(name, password string) error {
 		c := newSRPClient()
@@ -369,9 +368,9 @@ func TestErrorsOfAdminSignIn(t *testing.T) {
 
 	// NEW_PASSWORD_REQUIRED.
 	app.mustCreate(t, "new")
-	must(t, second(app.sdk.AdminSetUserPassword(ctx, &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("new"), Password: aws.String(testPassword)})))
+	noError(t, second(app.sdk.AdminSetUserPassword(ctx, &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("new"), Password: aws.String(testPassword)})))
 	begun, err := app.adminPassword(t, "new", testPassword)
-	must(t, err)
+	noError(t, err)
 	for _, c := range []struct {
 		code, message string
 		pairs         []string
@@ -388,13 +387,13 @@ func TestErrorsOfAdminSignIn(t *testing.T) {
 	app.setMFA(t, "OPTIONAL", "TES")
 	token := app.signIn(t, "ann", testPassword).AccessToken
 	secret := app.enrolTOTP(t, token)
-	must(t, app.prefer(t, token, "T"))
+	noError(t, app.prefer(t, token, "T"))
 	begun, err = app.adminPassword(t, "ann", testPassword)
-	must(t, err)
+	noError(t, err)
 	code := app.totpCode(t, secret, 0)
 	again, err := app.adminPassword(t, "ann", testPassword)
-	must(t, err)
-	must(t, app.adminReply(t, "ann", "SOFTWARE_TOKEN_MFA", again.Session, "SOFTWARE_TOKEN_MFA_CODE", code))
+	noError(t, err)
+	noError(t, app.adminReply(t, "ann", "SOFTWARE_TOKEN_MFA", again.Session, "SOFTWARE_TOKEN_MFA_CODE", code))
 	wantError(t, "a used code", app.adminReply(t, "ann", "SOFTWARE_TOKEN_MFA", begun.Session, "SOFTWARE_TOKEN_MFA_CODE", code), "ExpiredCodeException", "Your software token has already been used once.")
 	wantError(t, "a wrong code", app.adminReply(t, "ann", "SOFTWARE_TOKEN_MFA", begun.Session, "SOFTWARE_TOKEN_MFA_CODE", app.totpCode(t, secret, 100)), "CodeMismatchException", "Invalid code received for user")
 	const gone = "Software token MFA not found for the user."
@@ -405,11 +404,11 @@ func TestErrorsOfAdminSignIn(t *testing.T) {
 	wantError(t, "the app is deleted", second(app.reply(t, "ann", "SOFTWARE_TOKEN_MFA", begun.Session, "SOFTWARE_TOKEN_MFA_CODE", code)), "SoftwareTokenMFANotFoundException", gone)
 
 	app.enrolTOTP(t, token)
-	must(t, app.prefer(t, token, "E"))
-	must(t, second(app.adminPassword(t, "ann", testPassword)))
-	must(t, app.prefer(t, token, "et"))
+	noError(t, app.prefer(t, token, "E"))
+	noError(t, second(app.adminPassword(t, "ann", testPassword)))
+	noError(t, app.prefer(t, token, "et"))
 	choice, err := app.adminPassword(t, "ann", testPassword)
-	must(t, err)
+	noError(t, err)
 	app.exhaust(t)
 	tooMany := func(what string, err error) {
 		t.Helper()
@@ -417,7 +416,7 @@ func TestErrorsOfAdminSignIn(t *testing.T) {
 	}
 	tooMany("choosing e-mail", app.adminReply(t, "ann", "SELECT_MFA_TYPE", choice.Session, "ANSWER", "EMAIL_OTP"))
 	tooMany("choosing e-mail", second(app.reply(t, "ann", "SELECT_MFA_TYPE", choice.Session, "ANSWER", "EMAIL_OTP")))
-	must(t, app.prefer(t, token, "E"))
+	noError(t, app.prefer(t, token, "E"))
 	tooMany("a code by e-mail", second(app.adminPassword(t, "ann", testPassword)))
 	tooMany("a code by e-mail", second(app.password(t, "ann", testPassword)))
 }
@@ -437,7 +436,7 @@ func TestErrorsOfAttributes(t *testing.T) {
 	verify := func(code string) error {
 		return second(app.sdk.VerifyUserAttribute(ctx, &cip.VerifyUserAttributeInput{AccessToken: token, AttributeName: aws.String("email"), Code: &code}))
 	}
-	must(t, update(app, token, "email", "new@example.com"))
+	noError(t, update(app, token, "email", "new@example.com"))
 	code := app.outbox.code(t)
 	app.person(t, "new@example.com") // faster
 	wantError(t, "an address that another took meanwhile", verify(code), "AliasExistsException", "An account with the email already exists.")
@@ -475,8 +474,8 @@ func TestErrorsOfSettings(t *testing.T) {
 	if got := app.track(t, "DISABLED", 5); got != "" {
 		t.Fatal(got)
 	}
-	must(t, lite(func(*cip.UpdateUserPoolInput) {}))
-	must(t, lite(func(*cip.UpdateUserPoolInput) {}))
+	noError(t, lite(func(*cip.UpdateUserPoolInput) {}))
+	noError(t, lite(func(*cip.UpdateUserPoolInput) {}))
 	if got := app.raw(t, "SetUserPoolClientSessionConfiguration", m{"UserPoolId": app.pool, "ClientId": app.app, "SSOSession": m{"MaxValidityMinutes": 60}}, &struct{}{}); got != "FeatureUnavailableInTierException" {
 		t.Errorf("sessions of clients in LITE: %q", got)
 	}
