@@ -115,6 +115,12 @@ func unreachable(operation, code string) string {
 		case is("CreateUserPoolClient UpdateUserPoolClient"):
 			return "every setting of a client is in every tier"
 		}
+	case "UnsupportedIdentityProviderException":
+		return "a provider that the pool does not have is not found"
+	case "AliasExistsException":
+		if is("AdminLinkProviderForUser AdminDisableProviderForUser") {
+			return "identities of other providers are no aliases"
+		}
 	case "TierChangeNotAllowedException":
 		if is("CreateUserPool") {
 			return "a new pool has no other tier before"
@@ -146,6 +152,8 @@ func TestDeclaredErrors(t *testing.T) {
 		_, err := s.call(t, admin, operation, input)
 		wantError(t, operation+", "+what, err, code, message)
 	}
+	wants("AdminDisableProviderForUser", "an unknown user", strings.Replace(inputOf(t, "AdminDisableProviderForUser", values), `"Google","ProviderAttributeName":"Cognito_Subject","ProviderAttributeValue":"1"`,
+		`"Cognito","ProviderAttributeName":"Cognito_Subject","ProviderAttributeValue":"nobody"`, 1), "UserNotFoundException", "User does not exist.")
 	for operation, input := range everyOperation {
 		if operation == "AssociateSoftwareToken" { // whose members are all optional
 			wants(operation, "an empty token", `{"AccessToken":""}`, "InvalidParameterException", `1 validation error detected: Value at 'accessToken' failed to satisfy constraint: Member must satisfy regular expression pattern: [A-Za-z0-9-_=.]+`)
