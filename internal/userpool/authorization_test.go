@@ -113,7 +113,7 @@ func TestSignedOperations(t *testing.T) {
 		values["pool"], values["arn"] = "eu-central-1_000000000", other
 		for _, operation := range operations(awsapi.Signed) {
 			if input := everyOperation[operation]; strings.Contains(input, "{pool}") || strings.Contains(input, "{arn}") {
-				s.keys.allow("tester", `{"Effect":"Allow","Action":"cognito-idp:`+operation+`","Resource":"`+other+`"}`)
+				s.keys.allow("tester", `{"Effect":"Allow","Action":"cognito-idp:`+operation+`","Resource":"`+other+`"},{"Effect":"Allow","Action":"iam:PassRole","Resource":"*"}`)
 				_, err := s.call(t, as{"tester", "secret"}, operation, inputOf(t, operation, values))
 				wantError(t, operation+", allowed", err, "ResourceNotFoundException", "User pool eu-central-1_000000000 does not exist.")
 			}

@@ -473,12 +473,12 @@ func TestErrorsOfSettings(t *testing.T) {
 	}
 	wantError(t, "history in LITE", lite(history), "FeatureUnavailableInTierException", "Password history is not available in the user pool's tier.")
 	app.setMFA(t, "OPTIONAL", "E")
-	wantError(t, "to LITE with email MFA", lite(func(*cip.UpdateUserPoolInput) {}), "TierChangeNotAllowedException", errTierChange.Message)
+	wantError(t, "to LITE with email MFA", lite(func(*cip.UpdateUserPoolInput) {}), "TierChangeNotAllowedException", errTierChange("e-mail MFA").Message)
 	app.setMFA(t, "OPTIONAL", "T")
 	if got := app.track(t, "ENABLED", 5); got != "" {
 		t.Fatal(got)
 	}
-	wantError(t, "to LITE with tracked sessions", lite(func(*cip.UpdateUserPoolInput) {}), "TierChangeNotAllowedException", errTierChange.Message)
+	wantError(t, "to LITE with tracked sessions", lite(func(*cip.UpdateUserPoolInput) {}), "TierChangeNotAllowedException", errTierChange("user session tracking").Message)
 	if got := app.track(t, "DISABLED", 5); got != "" {
 		t.Fatal(got)
 	}

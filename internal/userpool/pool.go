@@ -188,8 +188,7 @@ func (e *estimates) count(ctx context.Context, q db.Querier, pool string, now ti
 // UpdateUserPool replaces the settings of a pool: what is not in the request gets its default. The name and the tags stay
 // when they are not in it; tags because they grant access and have operations of their own.
 func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserPoolRequest) (*cognitoidp.UpdateUserPoolResponse, error) {
-	known, err := s.ownIdlePool(ctx, *in.UserPoolId)
-	if err != nil {
+	if _, err := s.ownIdlePool(ctx, *in.UserPoolId); err != nil {
 		return nil, err
 	}
 	return nil, s.updatePool(ctx, *in.UserPoolId, func(p *pool) (*cognitoidp.UserPoolType, error) {
@@ -200,8 +199,6 @@ func (s *Service) UpdateUserPool(ctx context.Context, in *cognitoidp.UpdateUserP
 				return nil, errTierChange("e-mail MFA")
 			case p.mfa.WebAuthn != nil:
 				return nil, errTierChange("passkeys")
-			case known.sessions.Tracked:
-				return nil, errTierChange("tracked sessions")
 			}
 		}
 		if err := s.checkTriggers(in.LambdaConfig, deref(in.UserPoolTier)); err != nil {
