@@ -59,7 +59,7 @@ func (s *Service) policy(ctx context.Context, q db.Querier, o *organization, id 
 	return &p, err
 }
 
-// own finds a policy that may be changed.
+// ownPolicy finds a policy that may be changed.
 func (s *Service) ownPolicy(ctx context.Context, q db.Querier, o *organization, id string) (*controlPolicy, error) {
 	if id == fullAccess.ID {
 		return nil, organizations.ErrInvalidInput.Msg("You can't change an AWS managed policy.").Member("Reason", "IMMUTABLE_POLICY")
@@ -238,7 +238,7 @@ func (s *Service) listPolicies(ctx context.Context, kind string, target, token *
 		return nil, nil, nil
 	}
 	var rows []controlPolicy
-	full := int64(1) // whether AWS's policy is in the list; its id comes before others, which are in lower case
+	full := int64(1) // whether AWS's policy is in the list, as the first
 	if target == nil {
 		rows, err = db.All[controlPolicy](ctx, s.DB, `SELECT `+policyColumns+` FROM organization_policies WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3`, o.ID, p.after, p.size+1)
 	} else {
@@ -255,7 +255,13 @@ func (s *Service) listPolicies(ctx context.Context, kind string, target, token *
 		rows = append([]controlPolicy{*fullAccess}, rows...)
 	}
 	var list []organizations.PolicySummary
-	for _, r := range cut(p, rows, func(r controlPolicy) string { return r.ID }) {
+	key := func(r controlPolicy) string {
+		if r.ID == fullAccess.ID {
+			return "p-" // before all others
+		}
+		return r.ID
+	}
+	for _, r := range cut(p, rows, key) {
 		list = append(list, *r.summary(o))
 	}
 	return list, p.next, nil

@@ -2,7 +2,10 @@ package ushertest_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"usher/internal/db/dbtest"
+	"usher/internal/server"
 	"usher/internal/ushertest"
 )
 
@@ -211,6 +216,31 @@ func TestServiceControlPolicies(t *testing.T) {
 	})
 }
 
+// TestServiceControlPoliciesOnEveryNode: what one node acknowledges holds at the next request to another.
+func TestServiceControlPoliciesOnEveryNode(t *testing.T) {
+	url := dbtest.Postgres(t)
+	s := ushertest.New(t, url)
+	w := newOrganization(t, s)
+	w.enable()
+	other := ushertest.Start(t, server.Config{Database: url, Data: t.TempDir(), KeyFile: filepath.Join(s.Data, "key")})
+	key := must(w.role.IAM.CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: aws.String("admin")}))(t).AccessKey
+	there := ushertest.ClientsFor(other.As(*key.AccessKeyId, *key.SecretAccessKey, ""))
+	p := w.policy("NoList", `{"Effect":"Deny","Action":"iam:ListUsers","Resource":"*"}`)
+	unit := w.unit(w.root, "u")
+	w.move(w.member, w.root, unit)
+	for _, target := range []string{w.member, unit, w.root} {
+		must(there.IAM.ListUsers(t.Context(), nil))(t)
+		w.attach(p, target)
+		_, err := there.IAM.ListUsers(t.Context(), nil)
+		refused(t, err, "AccessDenied", "with an explicit deny in a service control policy")
+		w.detach(p, target)
+	}
+	must(there.IAM.ListUsers(t.Context(), nil))(t)
+	w.attach(p, unit)
+	w.move(w.member, unit, w.root)
+	must(there.IAM.ListUsers(t.Context(), nil))(t)
+}
+
 // TestServiceControlPoliciesAreSimulated: SimulatePrincipalPolicy decides as requests are decided.
 func TestServiceControlPoliciesAreSimulated(t *testing.T) {
 	ushertest.Each(t, func(t *testing.T, s *ushertest.Server) {
@@ -353,6 +383,18 @@ func TestOrganizationTree(t *testing.T) {
 		if tags := must(c.ListTagsForResource(t.Context(), &organizations.ListTagsForResourceInput{ResourceId: &outer}))(t).Tags; len(tags) != 1 || *tags[0].Value != "v" {
 			t.Errorf("%+v", tags)
 		}
+		for i := range 11 {
+			w.policy(fmt.Sprint("extra", i), `{"Effect":"Allow","Action":"*","Resource":"*"}`)
+		}
+		seen := map[string]bool{}
+		for pages := organizations.NewListPoliciesPaginator(c, &organizations.ListPoliciesInput{Filter: scp, MaxResults: aws.Int32(2)}); pages.HasMorePages(); {
+			for _, x := range must(pages.NextPage(t.Context()))(t).Policies {
+				seen[*x.Name] = true
+			}
+		}
+		if len(seen) != 13 {
+			t.Errorf("%d policies are listed: %v", len(seen), seen)
+		}
 		refusedAll := func(c *organizations.Client, code, text string) {
 			t.Helper()
 			_, err := c.ListAccounts(t.Context(), nil)
@@ -426,6 +468,19 @@ func TestOrganizationKeys(t *testing.T) {
 			if err := readShared(t, w.role); (err == nil) != want {
 				t.Errorf("%s: %v", condition, err)
 			}
+		}
+		// Tokens for others tell it too.
+		must(w.role.IAM.EnableOutboundWebIdentityFederation(t.Context(), nil))(t)
+		token := *must(w.role.STS.GetWebIdentityToken(t.Context(), &sts.GetWebIdentityTokenInput{Audience: []string{"x"}, SigningAlgorithm: aws.String("ES384")}))(t).WebIdentityToken
+		var claims struct {
+			AWS struct {
+				Org  string   `json:"org_id"`
+				Path []string `json:"ou_path"`
+			} `json:"https://sts.amazonaws.com/"`
+		}
+		payload := must(base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1]))(t)
+		if err := json.Unmarshal(payload, &claims); err != nil || claims.AWS.Org != w.id || !slices.Equal(claims.AWS.Path, []string{path}) {
+			t.Errorf("%v %s", err, payload)
 		}
 		for condition, want := range map[string]bool{
 			`"StringEquals":{"aws:ResourceOrgID":"` + w.id + `"}`:                                true,
