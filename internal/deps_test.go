@@ -22,7 +22,7 @@ var imports = map[string]string{
 	"userpool":      "api/cognitoidp argon2id arn awsapi db ids notify saml seal srp token trigger",
 	"iam":           "api/iam arn awsapi db ids policy saml seal token",
 	"organizations": "api/organizations arn awsapi db iam ids policy",
-	"sts":           "access api/sts arn awsapi db iam ids policy saml seal token",
+	"sts":           "access api/sts arn awsapi db iam ids policy policy/catalog saml seal token",
 	"identitypool":  "access api/cognitoidentity arn awsapi db ids saml seal sts token",
 	"gateway":       "arn awsapi db ids policy sigv4",
 }

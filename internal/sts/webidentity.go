@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"usher/internal/db"
 	"usher/internal/iam"
 	"usher/internal/policy"
+	"usher/internal/policy/catalog"
 	"usher/internal/token"
 )
 
@@ -53,13 +55,6 @@ const (
 
 	clockSkew = 5 * time.Minute // how far iat and nbf may lie in the future
 )
-
-// extraClaims are the claims of well-known shared issuers that trust policies may test (IAM User Guide, "Available keys for
-// AWS OIDC federation").
-var extraClaims = map[string][]string{
-	"token.actions.githubusercontent.com": {"actor", "actor_id", "enterprise_id", "environment", "job_workflow_ref", "ref", "repository", "repository_id", "repository_owner_id", "workflow"},
-	"gitlab.com":                          {"namespace_id", "pipeline_source", "project_id", "ref_protected", "runner_environment", "user_login", "user_email", "user_id", "user_access_level", "user_identities"},
-}
 
 var (
 	errNotAuthorized = errAccessDenied.Msg("Not authorized to perform sts:AssumeRoleWithWebIdentity")
@@ -450,10 +445,8 @@ func identify(c token.Claims, from *issuer, now time.Time) (*externalIdentity, e
 			id.extra = append(id.extra, access.Key{Name: google + ":email", Values: []string{email}})
 		}
 	}
-	for _, name := range extraClaims[from.prefix] {
-		if v, ok := c.String(name); ok {
-			id.extra = append(id.extra, access.Key{Name: from.prefix + ":" + name, Values: []string{v}})
-		}
+	if from.kind == 0 {
+		id.addKnown(c)
 	}
 	if id.source, ok = c.String(claimSourceIdentity); ok && !validSourceIdentity(id.source) {
 		return nil, sts.ErrIDPRejectedClaim.Msg("Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with \"aws:\"")
@@ -463,6 +456,28 @@ func identify(c token.Claims, from *issuer, now time.Time) (*externalIdentity, e
 
 func (id *externalIdentity) add(name string, values ...string) {
 	id.keys = append(id.keys, access.Key{Name: id.prefix + ":" + name, Values: values})
+}
+
+// addKnown adds, for the trust policy, further claims of issuers of which AWS knows them: those of GitHub, GitLab, CircleCI,
+// Buildkite and others (IAM User Guide, "Available keys for AWS OIDC federation"). Which, the catalog of condition keys says.
+func (id *externalIdentity) addKnown(c token.Claims) {
+	if host, _, _ := strings.Cut(id.prefix, "/"); !strings.Contains(host, ".") {
+		return // what looks like a service's prefix has no such claims
+	}
+	for _, name := range c.Names() {
+		switch name {
+		case "iss", "aud", "azp", "sub", "amr", "oaud":
+			continue
+		}
+		value, ok := c.String(name)
+		if n, isInt := c.Int(name); isInt {
+			value, ok = strconv.FormatInt(n, 10), true
+		}
+		key := id.prefix + ":" + name
+		if _, known := catalog.TypeOf(key); ok && known {
+			id.extra = append(id.extra, access.Key{Name: key, Values: []string{value}})
+		}
+	}
 }
 
 func validSourceIdentity(v string) bool {

@@ -8,7 +8,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"usher/internal/db/dbtest"
 	"usher/internal/server"
 	"usher/internal/ushertest"
 )
@@ -192,6 +195,49 @@ func TestSharedIssuers(t *testing.T) {
 			t.Errorf("%s %s: %v", c.issuer, c.condition, err)
 		} else if c.want != "" {
 			refused(t, err, "MalformedPolicyDocument", c.want)
+		}
+	}
+}
+
+// TestClaimsOfIssuers: trust policies test the further claims of issuers of which AWS knows them, and of no others.
+func TestClaimsOfIssuers(t *testing.T) {
+	s := ushertest.New(t, dbtest.SQLite(t))
+	admin, open := ushertest.ClientsFor(s.Admin(t)), ushertest.ClientsFor(s.Nobody())
+	account := *must(admin.STS.GetCallerIdentity(t.Context(), nil))(t).Account
+	issuer := newExternal(t, "k1")
+	for i, c := range []struct {
+		issuer, claim string
+		value         any
+		known         bool
+	}{
+		{"token.actions.githubusercontent.com", "repository", "acme/site", true},
+		{"token.actions.githubusercontent.com", "event_name", "push", false},
+		{"token.actions.githubusercontent.com/acme", "job_workflow_ref", "acme/ci/.github/workflows/x.yml@refs/heads/main", true},
+		{"token.actions.acme.ghe.com", "environment", "production", true},
+		{"gitlab.com", "project_id", "22", true},
+		{"gitlab.com", "project_id", 22, true},
+		{"gitlab.example.org", "project_id", "22", false},
+		{"agent.buildkite.com", "pipeline_slug", "release", true},
+		{"oidc.circleci.com/org/0f1e", "oidc.circleci.com/project-id", "p-1", true},
+		{"oidc.circleci.com/org/0f1e", "oidc.circleci.com/vcs-ref", "main", false},
+		{"idp.example.org", "email", "a@example.org", false},
+	} {
+		role := "r" + strconv.Itoa(i)
+		must(s.Server.Trust(t.Context(), server.Trust{Issuer: "https://" + c.issuer, Audience: "app", Subject: "s-1", Role: role, JWKS: issuer.jwks("sig")}))(t)
+		must(admin.IAM.UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: &role, PolicyDocument: document(
+			`{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::` + account + `:oidc-provider/` + c.issuer + `"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"` +
+				c.issuer + `:sub":"s-1","` + c.issuer + `:` + c.claim + `":"` + fmt.Sprint(c.value) + `"}}}`)}))(t)
+		for _, given := range []any{c.value, "other", nil} {
+			claims := map[string]any{"iss": "https://" + c.issuer, "aud": "app", "sub": "s-1"}
+			if given != nil {
+				claims[c.claim] = given
+			}
+			_, err := open.STS.AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{RoleArn: aws.String("arn:aws:iam::" + account + ":role/" + role), RoleSessionName: aws.String("ci"), WebIdentityToken: issuer.token(t, claims)})
+			if want := c.known && given == c.value; want != (err == nil) {
+				t.Errorf("%s %s %v, given %v: %v", c.issuer, c.claim, c.value, given, err)
+			} else if err != nil {
+				refused(t, err, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+			}
 		}
 	}
 }
