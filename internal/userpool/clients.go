@@ -119,7 +119,7 @@ func (s *Service) CreateUserPoolClient(ctx context.Context, in *cognitoidp.Creat
 		})
 	}
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		if _, err := readPool(ctx, tx, p.ID); err != nil {
+		if err := sameEpoch(ctx, tx, p); err != nil {
 			return err
 		}
 		if err := clientIDFree(ctx, tx, row.ID); err != nil {
@@ -175,6 +175,9 @@ func (s *Service) UpdateUserPoolClient(ctx context.Context, in *cognitoidp.Updat
 		if errors.Is(err, db.ErrNotFound) {
 			return errClientNotFound(*in.ClientId)
 		} else if err != nil {
+			return err
+		}
+		if err := sameEpoch(ctx, tx, p); err != nil {
 			return err
 		}
 		settings, err := clientSettings(p, in, len(row.Secrets.V) > 0, "updating")

@@ -220,6 +220,7 @@ var (
 	errPasswordStorage  = cognitoidp.ErrInvalidParameter.Msg("The tag %s takes %s, %s or %s.", tagPasswordStorage, storageSRP, storageArgon2id, storageBoth)
 	errTooManyAtOnce    = cognitoidp.ErrTooManyRequests.Msg("Too many requests")
 	errFrozen           = cognitoidp.ErrInvalidParameter.Msg("The user pool does not have the tag %s with the value true.", tagUnfrozen)
+	errNothingToChange  = cognitoidp.ErrInvalidParameter.Msg("There is nothing to change.")
 	errPoolChanged      = cognitoidp.ErrTooManyRequests.Msg("The settings of the user pool have changed meanwhile: try again.") // clients do
 	errNoRecoveryCodes  = cognitoidp.ErrInvalidParameter.Msg("The user pool does not take recovery codes: they need the tag %s, and MFA.", tagRecoveryCodes)
 	errNothingToRecover = cognitoidp.ErrInvalidParameter.Msg("The user has no second factor that recovery codes could stand in for.")

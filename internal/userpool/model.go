@@ -30,7 +30,7 @@ type pool struct {
 	// Settings is the pool as DescribeUserPool answers it, without id, dates, ARN and number of users.
 	Settings cognitoidp.UserPoolType
 
-	epoch  int64 // of the names and attributes of users; see unchanged
+	epoch  int64 // of the names and attributes of users; see sameEpoch
 	mfa    mfaSettings
 	schema map[string]*cognitoidp.SchemaAttributeType
 

@@ -49,6 +49,9 @@ const changeScan = 1000
 
 // ChangeFrozen changes settings of a pool and returns how many users it has changed with them.
 func (s *Service) ChangeFrozen(ctx context.Context, poolID string, change FrozenChange) (users int, err error) {
+	if a := change.Attribute; change == (FrozenChange{}) || a != nil && (*a == AttributeChange{Name: a.Name} || a.Discard && !a.Remove) {
+		return 0, errNothingToChange
+	}
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
 		old, err := readPool(ctx, tx, poolID)
 		if err != nil {
@@ -343,16 +346,20 @@ func (s *Service) rename(ctx context.Context, tx *db.Tx, next *pool, list []refi
 	return nil
 }
 
-// unchanged returns unless if the settings of the pool are still those that p has.
-func (p *pool) unchanged(ctx context.Context, tx *db.Tx, unless error) error {
+// sameEpoch checks that the pool is there and its names and attributes are those that p has.
+func sameEpoch(ctx context.Context, tx *db.Tx, p *pool) error {
 	now, err := readPool(ctx, tx, p.ID)
-	switch {
-	case errors.Is(err, cognitoidp.ErrResourceNotFound):
-		return unless
-	case err != nil:
-		return err
-	case now.epoch != p.epoch:
-		return errPoolChanged
+	if err == nil && now.epoch != p.epoch {
+		err = errPoolChanged
 	}
-	return unless
+	return err
+}
+
+// changedOr is why a write of a user was in vain: the settings of the pool have changed since p was read, or what the caller says.
+func (p *pool) changedOr(ctx context.Context, tx *db.Tx, otherwise error) error {
+	err := sameEpoch(ctx, tx, p)
+	if err == nil || errors.Is(err, cognitoidp.ErrResourceNotFound) {
+		err = otherwise
+	}
+	return err
 }

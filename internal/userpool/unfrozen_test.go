@@ -242,6 +242,9 @@ func TestAttributeChange(t *testing.T) {
 		if err := setNote("longer"); err != nil {
 			t.Errorf("mutable: %v", err)
 		}
+		app.refused(t, "nothing", attribute(AttributeChange{Name: "custom:note"}))
+		app.refused(t, "nothing", FrozenChange{})
+		app.refused(t, "discarding without removing", attribute(AttributeChange{Name: "custom:note", Discard: true}))
 		app.refused(t, "unknown attribute", attribute(AttributeChange{Name: "custom:none", Mutable: new(true)}), "custom:none")
 		app.refused(t, "sub", attribute(AttributeChange{Name: "sub", Mutable: new(true)}), "sub")
 		app.refused(t, "a required custom attribute", attribute(AttributeChange{Name: "custom:note", Required: new(true)}))
@@ -323,6 +326,8 @@ func TestChangeAndSignUp(t *testing.T) {
 		_, err = ts.updateUser(ctx, stale, "alice", func(_ *db.Tx, u *user) error { u.set("preferred_username", "Ally"); return nil })
 		wantCode(t, "user changed under the former settings", err, "TooManyRequestsException")
 		app.wellNamed(t)
+		err = ts.DB.Tx(ctx, func(tx *db.Tx) error { return sameEpoch(ctx, tx, stale) })
+		wantCode(t, "client made under the former settings", err, "TooManyRequestsException")
 
 		seen := map[string]int{}
 		var mu sync.Mutex

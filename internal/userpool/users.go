@@ -109,7 +109,7 @@ func (s *Service) insertUser(ctx context.Context, tx *db.Tx, p *pool, u *user, e
 		append(append([]any{u.PoolID, u.Key, u.Username, u.Sub, u.Status, u.Enabled, u.Created, u.Modified,
 			u.TokensAfter, u.Failures, u.FailedAt, u.Salt, u.Verifier, u.PasswordSet, u.Doc}, columns(p.searchable(u))...), p.epoch)...)
 	if err := db.Changed(res, err); errors.Is(err, db.ErrConflict) {
-		return p.unchanged(ctx, tx, exists)
+		return p.changedOr(ctx, tx, exists)
 	} else if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (s *Service) saveRow(ctx context.Context, tx *db.Tx, p *pool, u *user) erro
 	err := db.Changed(tx.ExecContext(ctx, `UPDATE users SET `+set+` WHERE pool_id = $1 AND username_key = $2 AND rev = $3
 		AND NOT EXISTS (SELECT 1 FROM user_pool_epochs WHERE pool_id = $1 AND epoch > $14)`, args...))
 	if errors.Is(err, db.ErrConflict) {
-		return p.unchanged(ctx, tx, err)
+		return p.changedOr(ctx, tx, err)
 	} else if err != nil {
 		return err
 	}
