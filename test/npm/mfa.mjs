@@ -103,6 +103,23 @@ const signIn = (user) => until((h) => user.authenticateUser(credentials(user.get
   assert.equal(at.name, "totpRequired");
   at = await until(async (h) => grace.sendMFACode(await app.next(), h, "SOFTWARE_TOKEN_MFA"));
   assert.equal(at.name, "success");
+  const codes = async (method) =>
+    (await fetch(`${ENDPOINT}/_usher/recovery-codes`, { method, headers: { Authorization: `Bearer ${at.args[0].getAccessToken().getJwtToken()}` } })).json();
+  const { codes: written } = await codes("POST");
+  assert.equal(written.length, 10);
+  for (const used of [false, true]) {
+    grace = user();
+    assert.equal((await signIn(grace)).name, "totpRequired");
+    const answered = until((h) => grace.sendMFACode(written[3], h, "SOFTWARE_TOKEN_MFA"));
+    if (used) await assert.rejects(answered, { name: "CodeMismatchException" });
+    else assert.equal((await answered).name, "success");
+  }
+  assert.deepEqual(await codes("GET"), { left: 9 });
+  const [byOperator] = execFileSync(USHER, ["pool", "recovery-codes", OPTIONAL, "grace"], { encoding: "utf8" }).split("\n");
+  grace = user();
+  await signIn(grace);
+  assert.equal((await until((h) => grace.sendMFACode(byOperator.toUpperCase(), h, "SOFTWARE_TOKEN_MFA"))).name, "success");
+  console.log("  - recovery codes in place of TOTP, each once");
   await call((done) => grace.setUserMfaPreference({ PreferredMfa: false, Enabled: true }, { PreferredMfa: false, Enabled: true }, done));
 
   grace = user();

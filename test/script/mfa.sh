@@ -18,7 +18,7 @@ new_pool ada --device-configuration ChallengeRequiredOnNewDevice=true,DeviceOnly
 REQUIRED=$pool REQUIRED_CLIENT=$client
 aws cognito-idp set-user-pool-mfa-config --user-pool-id "$pool" --mfa-configuration ON --software-token-mfa-configuration Enabled=true >/dev/null
 
-new_pool grace
+new_pool grace --user-pool-tags '{"usher:recovery-codes":"true"}'
 OPTIONAL=$pool OPTIONAL_CLIENT=$client
 aws cognito-idp set-user-pool-mfa-config --user-pool-id "$pool" --mfa-configuration OPTIONAL --software-token-mfa-configuration Enabled=true \
   --sms-mfa-configuration '{"SmsConfiguration":{"SnsCallerArn":"arn:aws:iam::123456789012:role/sms"}}' >/dev/null
