@@ -2,6 +2,7 @@ package userpool
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -55,10 +56,10 @@ func (s *Service) ExportUsers(ctx context.Context, poolID, algorithm, after stri
 	for i := range rows {
 		u := p.user(rows[i])
 		row, hashed, err := s.exportedUser(p, u, algorithm, columns)
-		if err, ok := err.(*awsapi.Error); ok {
-			page.LeftOut = append(page.LeftOut, ExportNote{u.Username, err.Message})
+		if why, ok := errors.AsType[*awsapi.Error](err); ok {
+			page.LeftOut = append(page.LeftOut, ExportNote{u.Username, why.Message})
 			continue
-		} else if !ok && err != nil {
+		} else if err != nil {
 			return nil, err
 		}
 		if hashed {

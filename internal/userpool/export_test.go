@@ -139,6 +139,16 @@ func TestExport(t *testing.T) {
 		if _, hashes, _, _ := foreign.export(t, algorithmArgon2id); hashes != 0 {
 			t.Errorf("%d hashes of another algorithm", hashes)
 		}
+		p, err := ts.Service.pool(ctx, app.pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ts.updateUser(ctx, p, "alice", func(_ *db.Tx, u *user) error { u.Doc.V.Hash = []byte("garbage"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if page, err := ts.ExportUsers(ctx, app.pool, algorithmArgon2id, ""); err == nil {
+			t.Errorf("a hash that cannot be opened is passed over: %+v", page)
+		}
 		_, err = ts.ExportUsers(ctx, app.pool, "MD5", "")
 		wantCode(t, "unknown algorithm", err, "InvalidParameterException")
 		_, err = ts.ExportUsers(ctx, "eu-central-1_Missing00", algorithmArgon2id, "")
