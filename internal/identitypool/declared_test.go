@@ -81,7 +81,11 @@ func (w *world) checkDeclared(f awsapi.Failure) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if run := flag.Lookup("test.run"); code == 0 && run.Value.String() == "" && flag.Lookup("test.fuzz").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
+	all := true
+	for _, some := range []string{"test.run", "test.skip", "test.fuzz", "test.list"} {
+		all = all && flag.Lookup(some).Value.String() == ""
+	}
+	if code == 0 && all {
 		code = missingErrors()
 	}
 	os.Exit(code)

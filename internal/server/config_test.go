@@ -83,6 +83,7 @@ func TestRefusedSettings(t *testing.T) {
 		{"upstream of what is no pool", "identity pool's id", "--upstream-sts pool=https://sts.amazonaws.com", ""},
 		{"upstream twice", "each name once", "--upstream-sts us-east-1:1=https://a.example.org,us-east-1:1=https://b.example.org", ""},
 		{"upstream in clear", "--upstream-sts: codes and tokens would cross", "--upstream-sts us-east-1:1=http://sts.example.org", ""},
+		{"guests of a minute", "want a number", "--guests-per-minute many", ""},
 		{"unknown provider", "google, apple, facebook, amazon or twitter", "--provider-urls github=https://api.github.com", ""},
 		{"not a bool", "want true or false", "", "outbound-private = maybe"},
 		{"unknown flag", "not defined", "--listn x", ""},
