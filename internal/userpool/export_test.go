@@ -156,6 +156,22 @@ func TestExport(t *testing.T) {
 	})
 }
 
+// TestExportUnreadable: a hash that cannot be read ends the export, it does not leave an empty row.
+func TestExportUnreadable(t *testing.T) {
+	ts := newTestServerSQLite(t)
+	app := ts.newApp(t, storing(storageArgon2id))
+	app.user(t, "ada")
+	if _, err := ts.updateUser(t.Context(), must(ts.pool(t.Context(), app.pool)), "ada", func(_ *db.Tx, u *user) error {
+		u.Doc.V.Hash = []byte("not sealed")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := ts.ExportUsers(t.Context(), app.pool, algorithmArgon2id, ""); err == nil {
+		t.Errorf("%+v", page)
+	}
+}
+
 // TestExportByMail: where users are named by their addresses so are they in the file, and SMS factors are kept.
 func TestExportByMail(t *testing.T) {
 	eachEngine(t, func(t *testing.T, ts *testServer) {

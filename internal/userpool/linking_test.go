@@ -141,7 +141,9 @@ func TestLinking(t *testing.T) {
 		if err := app.unlink(t, who("Saml", "email", "ada@corp.example")); err != nil {
 			t.Fatal(err)
 		}
-		u, err = app.adminGet(t, "ada")
+		if u, err = app.adminGet(t, "ada"); err != nil {
+			t.Fatal(err)
+		}
 		var left []struct{ UserID string }
 		if err := json.Unmarshal([]byte(attributeMap(u.UserAttributes)["identities"]), &left); err != nil || len(left) != 3 {
 			t.Errorf("%v %v", left, err)
