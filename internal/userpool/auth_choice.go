@@ -129,6 +129,9 @@ func (a *signIn) startChoice(ctx context.Context, sessionText *string) (*outcome
 	if err != nil {
 		return nil, err
 	}
+	if a.params["TARGET_ACR_VALUES"] != "" || a.params["MAX_AGE"] != "" {
+		return nil, errStepUp // rather than tokens that prove less than was asked for
+	}
 	a.deviceKey = a.params["DEVICE_KEY"]
 	preferred := a.params["PREFERRED_CHALLENGE"]
 	switch preferred {

@@ -108,7 +108,7 @@ func unreachable(operation, code string) string {
 		if is("ConfirmDevice") {
 			return "it calls no trigger"
 		}
-	case "UnsupportedOperationException", "FeatureUnavailableInTierException":
+	case "FeatureUnavailableInTierException":
 		switch {
 		case is("InitiateAuth AdminInitiateAuth"):
 			return "only for stepping up a sign-in, which is not served"
@@ -118,8 +118,8 @@ func unreachable(operation, code string) string {
 	case "UnsupportedIdentityProviderException":
 		return "a provider that the pool does not have is not found"
 	case "AliasExistsException":
-		if is("AdminLinkProviderForUser AdminDisableProviderForUser") {
-			return "identities of other providers are no aliases"
+		if is("AdminDisableProviderForUser") {
+			return "it gives nobody an identity"
 		}
 	case "TierChangeNotAllowedException":
 		if is("CreateUserPool") {
@@ -372,6 +372,16 @@ func TestErrorsOfAdminSignIn(t *testing.T) {
 	} {
 		wantError(t, c.name, second(app.adminPassword(t, c.name, c.password)), c.code, c.message)
 		wantError(t, c.name+" by SRP", srp(c.name, c.password), c.code, c.message)
+	}
+
+	// Stepping up is refused, not ignored.
+	choosing := app.anotherClient(t, func(_ *cip.CreateUserPoolInput, c *cip.CreateUserPoolClientInput) {
+		c.ExplicitAuthFlows = []types.ExplicitAuthFlowsType{"ALLOW_USER_AUTH"}
+	})
+	for _, name := range []string{"TARGET_ACR_VALUES", "MAX_AGE"} {
+		params := map[string]string{"USERNAME": "ann", "PREFERRED_CHALLENGE": "PASSWORD", "PASSWORD": testPassword, name: "1"}
+		wantError(t, name, second(choosing.initiate(t, "USER_AUTH", params)), "UnsupportedOperationException", errStepUp.Message)
+		wantError(t, name, second(choosing.adminInitiate(t, "USER_AUTH", params)), "UnsupportedOperationException", errStepUp.Message)
 	}
 
 	// NEW_PASSWORD_REQUIRED.

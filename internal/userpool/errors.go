@@ -56,6 +56,7 @@ var (
 	errFlowNotEnabled     = cognitoidp.ErrInvalidParameter.Msg("Auth flow not enabled for this client")
 	errLambdaOutput       = cognitoidp.ErrInvalidLambdaResponse.Msg("Unrecognizable lambda output")
 	errMigratedName       = cognitoidp.ErrInvalidParameter.Msg("The username is not valid.")
+	errStepUp             = cognitoidp.ErrUnsupportedOperation.Msg("Stepping up a sign-in by TARGET_ACR_VALUES or MAX_AGE is not available in this server.")
 	errNoCustomAuth       = cognitoidp.ErrInvalidParameter.Msg("Custom auth lambda trigger is not configured for the user pool.")
 )
 

@@ -34,7 +34,7 @@ var someFunction = `"` + triggertest.ARN("f") + `"`
 
 // poolMembers are all members of CreateUserPoolRequest and UpdateUserPoolRequest.
 var poolMembers = map[string]setting{
-	"UserPoolId": {at: "-", shown: "TestWrongPool"},
+	"UserPoolId": {at: "-", shown: "TestSignedOperations"},
 	"PoolName":   {sample: `"another"`, unset: "frozen", at: "Name", shown: "TestPools"},
 
 	"Policies.PasswordPolicy.MinimumLength":                 {sample: `12`, unset: `8`, shown: "TestPasswordPolicy"},
@@ -135,7 +135,7 @@ const (
 
 // clientMembers are all members of CreateUserPoolClientRequest and UpdateUserPoolClientRequest.
 var clientMembers = map[string]setting{
-	"UserPoolId":     {at: "-", shown: "TestWrongPool"},
+	"UserPoolId":     {at: "-", shown: "TestSignedOperations"},
 	"ClientId":       {at: "-", shown: "TestClients"},
 	"ClientName":     {sample: `"another"`, unset: "frozen", shown: "TestClients"},
 	"GenerateSecret": {at: "-", shown: "TestClients"},
