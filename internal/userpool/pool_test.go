@@ -453,6 +453,7 @@ func TestQuotas(t *testing.T) {
 		for _, statement := range []string{
 			`INSERT INTO user_pools (id, account_id, name, created, modified, rev, doc) ` + numbers(maxPools) + ` SELECT 'eu-central-1_' || i, account_id, name, 0, 0, 1, doc FROM n, user_pools WHERE id = $1`,
 			`INSERT INTO user_pool_clients ` + numbers(maxClients) + ` SELECT 'c' || i, pool_id, name, 0, 0, 1, doc, secrets FROM n, user_pool_clients WHERE pool_id = $1`,
+			`INSERT INTO user_pool_identity_providers ` + numbers(maxProviders+1) + ` SELECT $1, 'p' || i, 'Google', 0, 0, 1, '{}', x'00' FROM n`,
 			`INSERT INTO user_import_jobs ` + numbers(maxImportJobs+1) + ` SELECT $1, 'import-' || i, '', '', '', '', 0, 0, 0, 0, 0, 0, 0, 0, '', 0 FROM n`,
 			`INSERT INTO user_groups ` + numbers(maxGroups+1) + ` SELECT $1, 'g' || i, NULL, NULL, NULL, 0, 0 FROM n`,
 		} {
@@ -471,6 +472,9 @@ func TestQuotas(t *testing.T) {
 	wantError(t, "one client more", err, "LimitExceededException", "")
 	_, err = ts.sdk.CreateGroup(ctx, &cip.CreateGroupInput{UserPoolId: &app.pool, GroupName: aws.String("g")})
 	wantError(t, "one group more", err, "LimitExceededException", "")
+	_, err = ts.sdk.CreateIdentityProvider(ctx, &cip.CreateIdentityProviderInput{UserPoolId: &app.pool, ProviderName: aws.String("Google"), ProviderType: "Google",
+		ProviderDetails: map[string]string{"client_id": "c", "client_secret": "s", "authorize_scopes": "openid"}})
+	wantError(t, "one identity provider more", err, "LimitExceededException", "")
 	_, err = ts.sdk.CreateUserImportJob(ctx, &cip.CreateUserImportJobInput{UserPoolId: &app.pool, JobName: aws.String("j"), CloudWatchLogsRoleArn: aws.String("arn:aws:iam::123456789012:role/logs")})
 	wantError(t, "one import job more", err, "LimitExceededException", "")
 	if _, err := ts.client(otherAccount).CreateUserPool(ctx, &cip.CreateUserPoolInput{PoolName: aws.String("p")}); err != nil {
