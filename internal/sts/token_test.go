@@ -137,7 +137,7 @@ func TestDeflated(t *testing.T) {
 				t.Fatalf("%d: %q %v", i, back, err)
 			}
 		}
-		if &d.deflate(text)[0] != &d.deflate(text)[0] {
+		if once, again := d.deflate(text), d.deflate(text); &once[0] != &again[0] {
 			t.Fatalf("%d is made again", i)
 		}
 		if len(d.made) > mostDeflated {
