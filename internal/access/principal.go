@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"usher/internal/awsapi"
@@ -151,27 +150,15 @@ type requestKey struct{}
 // take no signature.
 func WithRequest(ctx context.Context, r *http.Request) context.Context {
 	facts := factsOf(r, "", "")
-	facts.client = client(r, facts.sourceIP)
+	facts.client, _ = netip.ParseAddr(facts.sourceIP)
 	return context.WithValue(ctx, requestKey{}, facts)
 }
 
-// Client returns the address of the client, for limits on what one may do: that of the connection, or, if that is a proxy on
-// this machine, the one that the proxy has written last into X-Forwarded-For. It is the zero Addr for a client on this machine.
+// Client returns the address of the client, for limits on what one may do: what the server has found out about its connection,
+// as in aws:SourceIp. It is the zero Addr where that is unknown.
 func Client(ctx context.Context) netip.Addr {
 	facts, _ := ctx.Value(requestKey{}).(requestFacts)
 	return facts.client
-}
-
-func client(r *http.Request, peer string) netip.Addr {
-	address, err := netip.ParseAddr(peer)
-	if err == nil && address.IsLoopback() {
-		forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
-		address, err = netip.ParseAddr(strings.TrimSpace(forwarded[strings.LastIndexByte(forwarded, ',')+1:]))
-	}
-	if err != nil || address.IsLoopback() {
-		return netip.Addr{}
-	}
-	return address.Unmap().WithZone("")
 }
 
 // FromService returns a context in which the request comes from this server itself, as far as the network is concerned: what

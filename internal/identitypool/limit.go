@@ -27,19 +27,16 @@ const clientsMost = 100_000 // that are remembered; beyond, some of them begin a
 
 var errRate = api.ErrTooManyRequests.Msg("Rate exceeded")
 
-// take is asked for each new guest. The zero address is of this machine, which may make any number.
+// take is asked for each new guest. Clients whose address is unknown, the zero Addr, count as one.
 func (l *guestLimit) take(client netip.Addr, now time.Time) bool {
-	if l.perMinute == 0 || !client.IsValid() {
+	if l.perMinute == 0 {
 		return true
 	}
 	bits := client.BitLen()
 	if client.Is6() {
 		bits = 64 // what one subscriber has
 	}
-	key, err := client.Prefix(bits)
-	if err != nil {
-		return false
-	}
+	key, _ := client.Prefix(bits)
 	most := float64(l.perMinute)
 	l.mu.Lock()
 	defer l.mu.Unlock()

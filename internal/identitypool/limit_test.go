@@ -1,9 +1,9 @@
 package identitypool
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -29,7 +29,8 @@ func TestGuestLimit(t *testing.T) {
 		{"2001:db8:1:3::3", 0, true},
 		{"192.0.2.1", time.Hour, true}, {"192.0.2.1", 0, true}, {"192.0.2.1", 0, true}, // no more than a minute's worth is saved
 		{"192.0.2.1", 0, false},
-		{"", 0, true}, {"", 0, true}, {"", 0, true}, {"", 0, true}, // this machine
+		{"127.0.0.1", 0, true}, {"127.0.0.1", 0, true}, {"127.0.0.1", 0, true}, {"127.0.0.1", 0, false},
+		{"", 0, true}, {"", 0, true}, {"", 0, true}, {"", 0, false}, // whoever they are
 	} {
 		at = at.Add(c.after)
 		client, _ := netip.ParseAddr(c.client)
@@ -53,41 +54,44 @@ func TestGuestLimit(t *testing.T) {
 	}
 }
 
-// TestGuestsPerClient limits guests by the address of the client, behind a proxy on this machine, and nothing else.
+// TestGuestsPerClient limits guests by the address that the server has found for the client, whatever the client says of
+// itself, and nothing else.
 func TestGuestsPerClient(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		pool := w.newPool(nil)
 		w.s.guests.perMinute = 2
-		getID := func(forwarded, logins string) string {
-			r, err := http.NewRequest("POST", w.server.URL, bytes.NewReader([]byte(fmt.Sprintf(`{"IdentityPoolId":%q%s}`, pool, logins))))
-			check(t, err)
+		getID := func(client, forwarded, logins string) string {
+			body := fmt.Sprintf(`{"IdentityPoolId":%q%s}`, pool, logins)
+			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			r.RemoteAddr = client
 			r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 			r.Header.Set("X-Amz-Target", "AWSCognitoIdentityService.GetId")
 			if forwarded != "" {
 				r.Header.Set("X-Forwarded-For", forwarded)
 			}
-			res, err := http.DefaultClient.Do(r)
-			check(t, err)
-			defer res.Body.Close()
-			if res.StatusCode == http.StatusOK {
+			res := httptest.NewRecorder()
+			w.server.Config.Handler.ServeHTTP(res, r)
+			if res.Code == http.StatusOK {
 				return "ok"
 			}
-			return fmt.Sprint(res.StatusCode, " ", strings.TrimSuffix(res.Header.Get("X-Amzn-Errortype"), ":"), " ", res.Header.Get("X-Amzn-Errormessage"))
+			h := res.Header()
+			return fmt.Sprint(res.Code, " ", strings.TrimSuffix(h.Get("X-Amzn-Errortype"), ":"), " ", h.Get("X-Amzn-Errormessage"))
 		}
 		const limited = "400 TooManyRequestsException Rate exceeded"
 		login := fmt.Sprintf(`,"Logins":{%q:%q}`, awsName(people), w.idToken(people, uuid(), nil))
-		for i, c := range []struct{ forwarded, logins, want string }{
-			{"192.0.2.1", "", "ok"}, {"192.0.2.9, 192.0.2.1", "", "ok"}, // what the client wrote before counts for nothing
-			{"192.0.2.1", "", limited}, {"192.0.2.77,192.0.2.1", "", limited},
-			{"192.0.2.2", "", "ok"},
-			{"192.0.2.1", login, "ok"}, {"192.0.2.1", login, "ok"},
-			{"", "", "ok"}, {"", "", "ok"}, {"", "", "ok"},
+		for i, c := range []struct{ client, forwarded, logins, want string }{
+			{"192.0.2.1:1", "", "", "ok"}, {"192.0.2.1:2", "192.0.2.9", "", "ok"},
+			{"192.0.2.1:1", "", "", limited}, {"192.0.2.1:3", "192.0.2.77", "", limited},
+			{"192.0.2.2:1", "192.0.2.1", "", "ok"},
+			{"192.0.2.1:1", "", login, "ok"}, {"192.0.2.1:1", "", login, "ok"},
+			{"127.0.0.1:1", "", "", "ok"}, {"127.0.0.1:1", "192.0.2.3", "", "ok"}, {"127.0.0.1:1", "192.0.2.4", "", limited},
+			{"", "", "", "ok"}, {"", "192.0.2.5", "", "ok"}, {"", "", "", limited},
 		} {
-			if got := getID(c.forwarded, c.logins); got != c.want {
-				t.Errorf("%d: from %q: %s, want %s", i, c.forwarded, got, c.want)
+			if got := getID(c.client, c.forwarded, c.logins); got != c.want {
+				t.Errorf("%d: %q from %q: %s, want %s", i, c.client, c.forwarded, got, c.want)
 			}
 		}
-		if n, err := w.count(`SELECT COUNT(*) FROM identities`); n != 7 || err != nil {
+		if n, err := w.count(`SELECT COUNT(*) FROM identities`); n != 8 || err != nil {
 			t.Errorf("%d identities, %v", n, err)
 		}
 	})

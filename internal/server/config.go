@@ -35,7 +35,8 @@ type Config struct {
 	// PublicURL is the address that clients use, without a trailing slash. Token issuers are beneath it. Default http://LISTEN.
 	PublicURL string
 	// TrustedProxies are the networks or addresses of the reverse proxies in front, comma separated. They, and nobody else, are
-	// believed what X-Forwarded-For, -Proto and -Host say of a request: policies test the address and the TLS of the client.
+	// believed what X-Forwarded-For, -Proto and -Host say of a request: policies test the address and the TLS of the client, and
+	// GuestsPerMinute counts by address.
 	TrustedProxies string
 	// AliasURLs are other public URLs that mean this server, comma separated, such as the one before PublicURL was changed:
 	// tokens that say they are issued beneath one, and login keys, OIDC providers and condition keys that name one, are accepted.
@@ -101,7 +102,7 @@ type Config struct {
 	// facebook=URL, amazon=URL, twitter=URL, comma separated. Plain http:// only on this machine.
 	ProviderURLs string
 	// GuestsPerMinute is how many guests one client address may make in identity pools in a minute; 0 is any number. Default 1500.
-	// A client on this machine may make any number; behind a proxy on this machine X-Forwarded-For tells the client.
+	// Behind a proxy that is not among TrustedProxies all clients are one.
 	GuestsPerMinute string
 	// KeyDays is after how many days the signing keys of user pools and identity pools are rotated. Empty or 0: only by `usher rotate-keys`.
 	KeyDays string

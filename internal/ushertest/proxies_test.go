@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cognitoidentity"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -57,6 +58,28 @@ func TestBehindProxy(t *testing.T) {
 				if want != (err == nil) || err != nil && !strings.Contains(err.Error(), "AccessDenied") {
 					t.Errorf("trusting %s, %+v: %v", trusted, c.proxy, err)
 				}
+			}
+		}
+	}
+}
+
+// TestGuestsBehindProxy: guests are counted by the same address; behind a proxy that is not trusted all clients are one.
+func TestGuestsBehindProxy(t *testing.T) {
+	for _, trusted := range []string{"127.0.0.1", "10.0.0.0/8"} {
+		s := ushertest.Start(t, server.Config{Database: dbtest.SQLite(t), Data: t.TempDir(), TrustedProxies: trusted, GuestsPerMinute: "1"})
+		pool := must(ushertest.ClientsFor(s.Admin(t)).Identities.CreateIdentityPool(t.Context(), &cognitoidentity.CreateIdentityPoolInput{
+			IdentityPoolName: aws.String("app"), AllowUnauthenticatedIdentities: true}))(t)
+		for i, c := range []struct {
+			client  string
+			allowed bool
+		}{
+			{"203.0.113.1", true}, {"203.0.113.1", false}, {"203.0.113.2", trusted == "127.0.0.1"}, {"203.0.113.3, 203.0.113.2", false},
+		} {
+			cfg := s.As("", "", "")
+			cfg.Credentials, cfg.HTTPClient, cfg.RetryMaxAttempts = aws.AnonymousCredentials{}, proxy{c.client, "https"}, 1
+			_, err := ushertest.ClientsFor(cfg).Identities.GetId(t.Context(), &cognitoidentity.GetIdInput{IdentityPoolId: pool.IdentityPoolId})
+			if c.allowed != (err == nil) || err != nil && !strings.Contains(err.Error(), "TooManyRequestsException") {
+				t.Errorf("trusting %s, guest %d of %s: %v", trusted, i, c.client, err)
 			}
 		}
 	}
