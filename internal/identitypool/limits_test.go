@@ -84,6 +84,18 @@ func TestLimits(t *testing.T) {
 			{"26 rules", setRoles(awsName(people)+":"+client, rules(26)), invalid + "At most 25 rules"},
 			{"no rules", setRoles(awsName(people)+":"+client, types.RoleMapping{Type: types.RoleMappingTypeRules, AmbiguousRoleResolution: types.AmbiguousRoleResolutionTypeDeny}), invalid + "RulesConfiguration is required"},
 			{"no resolution", setRoles(awsName(people)+":"+client, types.RoleMapping{Type: types.RoleMappingTypeToken}), invalid + "AmbiguousRoleResolution is required"},
+			{"a mapping of a user pool without a client", setRoles(awsName(people), rules(1)), invalid + awsName(people) + " is not a valid RoleMapping ProviderName or is not a configured provider."},
+			{"a mapping of another client", setRoles(awsName(people)+":other", rules(1)), invalid + awsName(people) + ":other is not a valid RoleMapping ProviderName"},
+			{"a mapping of another user pool", setRoles(awsName("us-east-1_other")+":"+client, rules(1)), invalid + awsName("us-east-1_other")},
+			{"a mapping of a provider that the pool has not", setRoles("accounts.google.com", rules(1)), invalid + "accounts.google.com is not a valid RoleMapping ProviderName"},
+			{"a mapping of the developer provider", setRoles("backend", rules(1)), invalid + "backend is not a valid RoleMapping ProviderName"},
+			{"a mapping of a provider", setRoles("graph.facebook.com", rules(1)), ""},
+			{"a mapping by the host's name", setRoles(hostName(people)+":"+client, rules(1)), ""},
+			{"a mapping in two spellings", func() error {
+				_, err := w.admin.SetIdentityPoolRoles(ctx, &sdk.SetIdentityPoolRolesInput{IdentityPoolId: &pool, Roles: map[string]string{"authenticated": role},
+					RoleMappings: map[string]types.RoleMapping{awsName(people) + ":" + client: rules(1), hostName(people) + ":" + client: rules(2)}})
+				return err
+			}(), invalid + "The role mappings of "},
 			{"a role that is none", func() error {
 				_, err := w.admin.SetIdentityPoolRoles(ctx, &sdk.SetIdentityPoolRolesInput{IdentityPoolId: &pool, Roles: map[string]string{"authenticated": "arn:aws:iam::123456789012:user/x"}})
 				return err

@@ -58,10 +58,39 @@ func (s *Service) SetIdentityPoolRoles(ctx context.Context, in *api.SetIdentityP
 		}
 	}
 	_, err = s.change(ctx, *in.IdentityPoolId, func(doc *poolDoc) error {
+		if err := s.checkMapped(&doc.Settings, in.RoleMappings); err != nil {
+			return err
+		}
 		doc.Roles, doc.RoleMappings = in.Roles, in.RoleMappings
 		return nil
 	})
 	return err
+}
+
+// checkMapped refuses mappings of what is no provider of the pool, which would decide about nobody: those whom they mean to
+// deny would get the pool's role.
+func (s *Service) checkMapped(settings *api.IdentityPool, mappings map[string]api.RoleMapping) error {
+	valid := map[string]bool{} // by canonical key
+	for _, from := range s.providersOf(settings) {
+		if from.kind != userPoolKind {
+			valid[from.id] = true
+		}
+		for _, c := range from.clients {
+			valid[from.id+":"+*c.ClientId] = true
+		}
+	}
+	seen := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(mappings)) {
+		canonical := s.mappingKey(key)
+		if !valid[canonical] {
+			return api.ErrInvalidParameter.Msg("%s is not a valid RoleMapping ProviderName or is not a configured provider.", key)
+		}
+		if other, ok := seen[canonical]; ok {
+			return api.ErrInvalidParameter.Msg("The role mappings of %s and %s are for one provider.", other, key)
+		}
+		seen[canonical] = key
+	}
+	return nil
 }
 
 // checkMappings returns the roles that the mappings name.
