@@ -3,6 +3,7 @@ package identitypool
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,13 @@ var (
 	errNotDevelopers = errNotAuthorized("Invalid login token. Not a token of a developer authenticated identity.")
 )
 
+func checkIdentifier(text string) error {
+	if len(text) < 1 || len(text) > identifierMost || !isText(text) {
+		return errIdentifier
+	}
+	return nil
+}
+
 // developer returns the canonical developer provider of a pool of the caller's account. name is what the call says of it.
 func (s *Service) developer(ctx context.Context, poolID string, name *string) (*pool, string, error) {
 	p, err := s.ownPool(ctx, poolID)
@@ -59,8 +67,11 @@ func (s *Service) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, in *ap
 	if !ok {
 		return nil, errNoDeveloper
 	}
-	if len(identifier) < 1 || len(identifier) > identifierMost {
-		return nil, errIdentifier
+	if err := checkIdentifier(identifier); err != nil {
+		return nil, err
+	}
+	if err := checkGiven(in.PrincipalTags); err != nil {
+		return nil, err
 	}
 	others := maps.Clone(in.Logins)
 	delete(others, name)
@@ -158,6 +169,9 @@ func (s *Service) LookupDeveloperIdentity(ctx context.Context, in *api.LookupDev
 	}
 	switch {
 	case in.DeveloperUserIdentifier != nil:
+		if err := checkIdentifier(*in.DeveloperUserIdentifier); err != nil {
+			return nil, err
+		}
 		id, err := s.developerOwner(ctx, s.DB, p, provider, *in.DeveloperUserIdentifier)
 		if err != nil {
 			return nil, err
@@ -217,9 +231,14 @@ func (s *Service) MergeDeveloperIdentities(ctx context.Context, in *api.MergeDev
 	if err != nil {
 		return nil, err
 	}
+	for _, identifier := range []string{*in.DestinationUserIdentifier, *in.SourceUserIdentifier} {
+		if err := checkIdentifier(identifier); err != nil {
+			return nil, err
+		}
+	}
 	var id string
+	var both [2]*known
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		var both [2]*known
 		for n, identifier := range []string{*in.DestinationUserIdentifier, *in.SourceUserIdentifier} {
 			owner, err := s.developerOwner(ctx, tx, p, provider, identifier)
 			if err != nil {
@@ -234,6 +253,10 @@ func (s *Service) MergeDeveloperIdentities(ctx context.Context, in *api.MergeDev
 		}
 		return s.merge(ctx, tx, both[0], both[1])
 	})
+	if errors.Is(err, api.ErrResourceConflict) {
+		s.explainIdentity(ctx, p, both[0])
+		s.explainIdentity(ctx, p, both[1])
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -244,6 +267,9 @@ func (s *Service) MergeDeveloperIdentities(ctx context.Context, in *api.MergeDev
 func (s *Service) UnlinkDeveloperIdentity(ctx context.Context, in *api.UnlinkDeveloperIdentityInput) error {
 	p, provider, err := s.developer(ctx, *in.IdentityPoolId, in.DeveloperProviderName)
 	if err != nil {
+		return err
+	}
+	if err := checkIdentifier(*in.DeveloperUserIdentifier); err != nil {
 		return err
 	}
 	return s.DB.Tx(ctx, func(tx *db.Tx) error {

@@ -17,10 +17,7 @@ import (
 // explainLogins says whose the logins of a refused call are, and what state the identity that was asked for is in.
 func (s *Service) explainLogins(ctx context.Context, p *pool, asked *known, logins []login) {
 	if asked != nil {
-		awsapi.Detail(ctx, "identity %s %s", asked.ID, asked.state())
-		for _, l := range asked.logins {
-			awsapi.Detail(ctx, "  its login is %q of %s", l.Subject, s.spell(p, l.Provider))
-		}
+		s.explainIdentity(ctx, p, asked)
 	}
 	held, err := s.owners(ctx, s.DB, p, logins)
 	if err != nil {
@@ -36,6 +33,14 @@ func (s *Service) explainLogins(ctx context.Context, p *pool, asked *known, logi
 		} else {
 			awsapi.Detail(ctx, "login %q of %s is %s", l.subject, l.name, whose)
 		}
+	}
+}
+
+// explainIdentity says what state an identity is in and whose it is.
+func (s *Service) explainIdentity(ctx context.Context, p *pool, k *known) {
+	awsapi.Detail(ctx, "identity %s %s", k.ID, k.state())
+	for _, l := range k.logins {
+		awsapi.Detail(ctx, "  its login is %q of %s", l.Subject, s.spell(p, l.Provider))
 	}
 }
 

@@ -70,10 +70,20 @@ func TestLimits(t *testing.T) {
 			_, err := w.admin.UpdateIdentityPool(ctx, in)
 			return err
 		}
+		listTags := func(arn string) error {
+			_, err := w.admin.ListTagsForResource(ctx, &sdk.ListTagsForResourceInput{ResourceArn: &arn})
+			return err
+		}
+		listFrom := func(token *string) error {
+			_, err := w.admin.ListIdentities(ctx, &sdk.ListIdentitiesInput{IdentityPoolId: &pool, MaxResults: aws.Int32(1), NextToken: token})
+			return err
+		}
 		id := w.getID(pool, w.login(uuid()))
 		const (
 			invalid    = "InvalidParameterException: "
 			validation = "ValidationException: 1 validation error detected: "
+			notFound   = "ResourceNotFoundException: "
+			identifier = invalid + "The developer user identifier must have 1 to 1024 bytes."
 		)
 		for _, c := range []struct {
 			name string
@@ -125,6 +135,27 @@ func TestLimits(t *testing.T) {
 			{"another", tagged(1, "u%d"), invalid + "A resource may have at most 50 tags."},
 			{"one of them again", tagged(1, "t%d"), ""},
 			{"a tag key of AWS's", tagged(1, "aws:t%d"), invalid + "Tag keys may not begin with aws:."},
+			{"the tags of another account's resource", listTags(strings.Replace(arn, w.account, "999999999999", 1)), notFound},
+			{"the tags of another region's resource", listTags(strings.Replace(arn, ":us-east-1:", ":eu-west-1:", 1)), notFound},
+			{"the tags of what is no resource", listTags("arn:aws:iam::" + w.account + ":role/User"), notFound},
+			{"the tags of a resource with a zero byte", listTags(arn + "\x00"), notFound},
+			{"a principal tag twice", developer(sdk.GetOpenIdTokenForDeveloperIdentityInput{PrincipalTags: map[string]string{"dept": "a", "Dept": "b"}}), invalid + "Invalid principal tag dept: "},
+			{"a principal tag of AWS's", developer(sdk.GetOpenIdTokenForDeveloperIdentityInput{PrincipalTags: map[string]string{"aws:x": "a"}}), invalid + "Invalid principal tag aws:x: "},
+			{"an identifier with a zero byte", developer(sdk.GetOpenIdTokenForDeveloperIdentityInput{Logins: map[string]string{"backend": "a\x00"}}), identifier},
+			{"an identifier with a zero byte, looked up", func() error {
+				_, err := w.admin.LookupDeveloperIdentity(ctx, &sdk.LookupDeveloperIdentityInput{IdentityPoolId: &pool, DeveloperUserIdentifier: aws.String("a\x00")})
+				return err
+			}(), identifier},
+			{"an identifier with a zero byte, merged", func() error {
+				_, err := w.admin.MergeDeveloperIdentities(ctx, &sdk.MergeDeveloperIdentitiesInput{IdentityPoolId: &pool, DeveloperProviderName: aws.String("backend"), SourceUserIdentifier: aws.String("a\x00"), DestinationUserIdentifier: aws.String("b")})
+				return err
+			}(), identifier},
+			{"an identifier with a zero byte, unlinked", func() error {
+				_, err := w.admin.UnlinkDeveloperIdentity(ctx, &sdk.UnlinkDeveloperIdentityInput{IdentityPoolId: &pool, DeveloperProviderName: aws.String("backend"), IdentityId: &id, DeveloperUserIdentifier: aws.String("a\x00")})
+				return err
+			}(), identifier},
+			{"a page after a zero byte", listFrom(pageToken("\x00", "identities/"+pool)), invalid + "Invalid pagination token."},
+			{"a page after what is no text", listFrom(pageToken("\xff", "identities/"+pool)), invalid + "Invalid pagination token."},
 			{"a token for a day", developer(sdk.GetOpenIdTokenForDeveloperIdentityInput{TokenDuration: aws.Int64(86400)}), ""},
 			{"a token for longer", developer(sdk.GetOpenIdTokenForDeveloperIdentityInput{TokenDuration: aws.Int64(86401)}), validation},
 			{"a token for no time", developer(sdk.GetOpenIdTokenForDeveloperIdentityInput{TokenDuration: aws.Int64(0)}), validation},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"unicode/utf8"
 
 	api "usher/internal/api/cognitoidentity"
 	"usher/internal/arn"
@@ -267,6 +268,9 @@ func (s *Service) ListIdentityPools(ctx context.Context, in *api.ListIdentityPoo
 	return out, nil
 }
 
+// isText reports whether PostgreSQL can compare with a text: UTF-8 without zero bytes.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
 // pageToken makes the token of the page that begins after an id, in one list.
 func pageToken(after, list string) *string {
 	return new(base64.RawURLEncoding.EncodeToString([]byte(list + "\n" + after)))
@@ -278,7 +282,7 @@ func readPage(token *string, list string) (after string, err error) {
 	}
 	text, err := base64.RawURLEncoding.DecodeString(*token)
 	after, ok := strings.CutPrefix(string(text), list+"\n")
-	if err != nil || !ok {
+	if err != nil || !ok || !isText(after) {
 		return "", api.ErrInvalidParameter.Msg("Invalid pagination token.")
 	}
 	return after, nil
@@ -301,7 +305,11 @@ func checkTags(tags map[string]string) error {
 
 // TagResource implements the operation.
 func (s *Service) TagResource(ctx context.Context, in *api.TagResourceInput) (*api.TagResourceResponse, error) {
-	_, err := s.change(ctx, idOfARN(*in.ResourceArn), func(doc *poolDoc) error {
+	id, err := s.idOfARN(ctx, *in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.change(ctx, id, func(doc *poolDoc) error {
 		maps.Copy(doc.Settings.IdentityPoolTags, in.Tags)
 		return checkTags(doc.Settings.IdentityPoolTags)
 	})
@@ -310,7 +318,11 @@ func (s *Service) TagResource(ctx context.Context, in *api.TagResourceInput) (*a
 
 // UntagResource implements the operation.
 func (s *Service) UntagResource(ctx context.Context, in *api.UntagResourceInput) (*api.UntagResourceResponse, error) {
-	_, err := s.change(ctx, idOfARN(*in.ResourceArn), func(doc *poolDoc) error {
+	id, err := s.idOfARN(ctx, *in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.change(ctx, id, func(doc *poolDoc) error {
 		for _, k := range in.TagKeys {
 			delete(doc.Settings.IdentityPoolTags, k)
 		}
@@ -321,7 +333,11 @@ func (s *Service) UntagResource(ctx context.Context, in *api.UntagResourceInput)
 
 // ListTagsForResource implements the operation.
 func (s *Service) ListTagsForResource(ctx context.Context, in *api.ListTagsForResourceInput) (*api.ListTagsForResourceResponse, error) {
-	p, err := s.ownPool(ctx, idOfARN(*in.ResourceArn))
+	id, err := s.idOfARN(ctx, *in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.ownPool(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -33,14 +33,12 @@ func (s *Service) SetPrincipalTagAttributeMap(ctx context.Context, in *api.SetPr
 	if t.UseDefaults {
 		t.Tags = defaultTags(from)
 	} else {
-		size, seen := 0, map[string]bool{}
+		if err := checkGiven(in.PrincipalTags); err != nil {
+			return nil, err
+		}
+		size := 0
 		for tag, claim := range in.PrincipalTags {
 			size += len(tag) + len(claim)
-			lower := strings.ToLower(tag)
-			if strings.HasPrefix(lower, "aws:") || seen[lower] {
-				return nil, api.ErrInvalidParameter.Msg("Invalid principal tag %s: tags are unique without regard to case and do not begin with aws:.", tag)
-			}
-			seen[lower] = true
 			t.Tags[tag] = claim
 		}
 		if size > tagMapMost {
@@ -60,6 +58,19 @@ func (s *Service) SetPrincipalTagAttributeMap(ctx context.Context, in *api.SetPr
 		return nil, err
 	}
 	return &api.SetPrincipalTagAttributeMapResponse{IdentityPoolId: in.IdentityPoolId, IdentityProviderName: in.IdentityProviderName, UseDefaults: &t.UseDefaults, PrincipalTags: t.Tags}, nil
+}
+
+// checkGiven checks the names of tags that a call gives (IAM User Guide, "Pass session tags in AWS STS").
+func checkGiven(tags map[string]string) error {
+	seen := map[string]bool{}
+	for _, tag := range slices.Sorted(maps.Keys(tags)) {
+		lower := strings.ToLower(tag)
+		if strings.HasPrefix(lower, "aws:") || seen[lower] {
+			return api.ErrInvalidParameter.Msg("Invalid principal tag %s: tags are unique without regard to case and do not begin with aws:.", tag)
+		}
+		seen[lower] = true
+	}
+	return nil
 }
 
 // GetPrincipalTagAttributeMap implements the operation.
@@ -106,8 +117,6 @@ func (s *Service) sessionTags(p *pool, logins []login) (map[string]string, error
 		lower := strings.ToLower(tag)
 		switch {
 		case seen[lower]:
-		case strings.HasPrefix(lower, "aws:"):
-			return api.ErrInvalidParameter.Msg("Invalid principal tag %s: tags do not begin with aws:.", tag)
 		case len([]rune(value)) > tagValueMost:
 			return api.ErrInvalidParameter.Msg("The value of the principal tag %s is longer than %d characters.", tag, tagValueMost)
 		default:

@@ -165,8 +165,8 @@ func fromClaims(from *provider, claims token.Claims) (login, error) {
 	if !ok || subject == "" {
 		return login{}, errMissingClaim("sub")
 	}
-	if len(subject) > subjectMost {
-		return login{}, errNotIDToken.With(errors.New("the subject is too long"))
+	if len(subject) > subjectMost || !isText(subject) {
+		return login{}, errNotIDToken.With(errors.New("the subject is too long or no text"))
 	}
 	return login{provider: from.id, subject: subject, name: from.name, mapping: from.id, claim: claims.Get}, nil
 }
@@ -297,7 +297,7 @@ func (s *Service) verifyAmazon(ctx context.Context, from *provider, text string)
 // opaque is the login of an access token, of which no more is known than the issuer, the application and the user. userID
 // is the value of the claim user_id, where the provider has one.
 func opaque(from *provider, subject, issuer, userID string) (login, error) {
-	if subject == "" || len(subject) > subjectMost {
+	if subject == "" || len(subject) > subjectMost || !isText(subject) {
 		return login{}, errUnverified.With(errors.New("the provider names no user"))
 	}
 	claims := map[string]json.RawMessage{}

@@ -312,10 +312,10 @@ func (s *Service) merge(ctx context.Context, tx *db.Tx, owner, other *known) err
 			return errLinked
 		}
 	}
-	owner.logins = append(owner.logins, other.logins...)
-	if len(owner.logins) > loginsMost {
+	if len(owner.logins)+len(other.logins) > loginsMost {
 		return errMany
 	}
+	owner.logins = append(owner.logins, other.logins...)
 	now := s.Now().UnixMicro()
 	for _, change := range []struct {
 		query string

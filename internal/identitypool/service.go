@@ -137,11 +137,11 @@ func (s *Service) targets(ctx context.Context, op string, in any) ([]awsapi.Targ
 	case *api.CreateIdentityPoolInput:
 		return []awsapi.Target{{Resource: "*", Keys: requestTags(in.IdentityPoolTags)}}, nil
 	case *api.TagResourceInput:
-		return s.poolTargets(ctx, idOfARN(*in.ResourceArn), requestTags(in.Tags))
+		return s.arnTargets(ctx, *in.ResourceArn, requestTags(in.Tags))
 	case *api.UntagResourceInput:
-		return s.poolTargets(ctx, idOfARN(*in.ResourceArn), map[string][]string{"aws:TagKeys": in.TagKeys})
+		return s.arnTargets(ctx, *in.ResourceArn, map[string][]string{"aws:TagKeys": in.TagKeys})
 	case *api.ListTagsForResourceInput:
-		return s.poolTargets(ctx, idOfARN(*in.ResourceArn), nil)
+		return s.arnTargets(ctx, *in.ResourceArn, nil)
 	case *api.DeleteIdentityPoolInput:
 		return s.poolTargets(ctx, *in.IdentityPoolId, nil)
 	case *api.DescribeIdentityPoolInput:
@@ -190,6 +190,14 @@ func (s *Service) poolTargets(ctx context.Context, id string, keys map[string][]
 	return []awsapi.Target{t}, nil
 }
 
+func (s *Service) arnTargets(ctx context.Context, text string, keys map[string][]string) ([]awsapi.Target, error) {
+	id, err := s.idOfARN(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return s.poolTargets(ctx, id, keys)
+}
+
 // keyPoolARN is the condition key of the operations on an identity, whose resource is "*".
 const keyPoolARN = "cognito-identity:IdentityPoolArn"
 
@@ -225,14 +233,17 @@ func (s *Service) poolARN(account, id string) string {
 	return arn.ARN{Partition: "aws", Service: "cognito-identity", Region: s.Region, AccountID: account, Resource: "identitypool/" + id}.String()
 }
 
-// idOfARN returns the pool id in an ARN, or what cannot be one.
-func idOfARN(text string) string {
-	a, err := arn.Parse(text)
-	id, ok := strings.CutPrefix(a.Resource, "identitypool/")
-	if err != nil || !ok || a.Service != "cognito-identity" {
-		return ""
+// idOfARN returns the id of the pool that has an ARN; "" if none has.
+func (s *Service) idOfARN(ctx context.Context, text string) (string, error) {
+	_, id, _ := strings.Cut(text, ":identitypool/")
+	if !isText(id) {
+		return "", nil
 	}
-	return id
+	p, err := s.pool(ctx, id)
+	if errors.Is(err, api.ErrResourceNotFound) || err == nil && s.poolARN(p.AccountID, id) != text {
+		return "", nil
+	}
+	return id, err
 }
 
 func timeOf(us int64) time.Time { return time.UnixMicro(us).UTC() }
