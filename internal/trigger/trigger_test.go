@@ -122,7 +122,7 @@ func TestLate(t *testing.T) {
 		io.WriteString(w, `{"response":{"autoConfirmUser":true}}`)
 	})
 	i := New(server.URL, server.Credentials())
-	i.timeout = 50 * time.Millisecond
+	i.timeout = 400 * time.Millisecond
 	var got answer
 	if err := i.Call(t.Context(), triggertest.ARN("slow"), event(), &got); err != nil || !got.AutoConfirmUser {
 		t.Errorf("the third attempt: %v", err)
