@@ -473,15 +473,21 @@ func (r Rules) checkFederated(st *Statement) *Malformed {
 			keys = append(keys, issuer+":"+claim)
 		}
 		if !slices.ContainsFunc(keys, st.pins) {
-			return refuse(pr.at, "The trust policy must restrict the shared OIDC provider %s by a condition on one of %s", issuer, strings.Join(keys, ", "))
+			bad := refuse(pr.at, "The trust policy must restrict the shared OIDC provider %s by a condition on one of %s", issuer, strings.Join(keys, ", "))
+			if slices.ContainsFunc(st.conditions, func(c condition) bool {
+				return c.op.class == stringLike && !c.op.negated && slices.Contains(keys, c.name)
+			}) {
+				bad.Message += "; a pattern must begin with what names you there, such as repo:OWNER/"
+			}
+			return bad
 		}
 	}
 	return nil
 }
 
 // pins reports whether the statement requires the key to have one of some
-// values: a positive string operator, without IfExists, and values that are
-// more than wildcards.
+// values: a positive string operator, without IfExists, and values that each
+// name something.
 func (s *Statement) pins(key string) bool {
 	key = lowerKey(key)
 	for i := range s.conditions {
@@ -492,13 +498,32 @@ func (s *Statement) pins(key string) bool {
 		if c.op.class != stringEquals && c.op.class != stringFold && c.op.class != stringLike {
 			continue
 		}
-		if !slices.ContainsFunc(c.values, func(v conditionValue) bool {
-			return strings.Trim(v.text, "*?") == ""
-		}) {
+		if !slices.ContainsFunc(c.values, func(v conditionValue) bool { return !v.names(strings.HasSuffix(key, ":sub")) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// names reports whether a value means more than anybody. A pattern must begin
+// with a name, since what is at the end tenants choose themselves; in a subject
+// the word before the first colon is the same for all (repo:, organization:,
+// project_path:), so the name comes after it.
+func (v *conditionValue) names(subject bool) bool {
+	if v.plain {
+		return v.literal() != ""
+	}
+	if v.tokens[0].kind != literal {
+		return false
+	}
+	name := v.tokens[0].text
+	if !subject {
+		return true
+	}
+	if _, after, ok := strings.Cut(name, ":"); ok {
+		return after != ""
+	}
+	return strings.Contains(name, "/")
 }
 
 // forResource puts a fault of reading into the words of S3.

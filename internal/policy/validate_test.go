@@ -189,6 +189,7 @@ func TestValidateOtherKinds(t *testing.T) {
 	const githubRefused = "The trust policy must restrict the shared OIDC provider token.actions.githubusercontent.com by a condition on one of " +
 		"token.actions.githubusercontent.com:sub, token.actions.githubusercontent.com:job_workflow_ref, token.actions.githubusercontent.com:repository, " +
 		"token.actions.githubusercontent.com:repository_id, token.actions.githubusercontent.com:repository_owner_id, token.actions.githubusercontent.com:enterprise_id"
+	const pattern = "; a pattern must begin with what names you there, such as repo:OWNER/"
 	for _, c := range []struct {
 		kind           Kind
 		document, want string
@@ -224,8 +225,23 @@ func TestValidateOtherKinds(t *testing.T) {
 		{KindTrust, `S {"Effect":"Allow","Principal":{"Federated":"cognito-identity.amazonaws.com"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"cognito-identity.amazonaws.com:amr":"x"}}}`, "A condition block must be present for the Cognito provider"},
 		{KindTrust, `S {"Effect":"Allow","Principal":{"Federated":"cognito-identity.amazonaws.com"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"cognito-identity.amazonaws.com:aud":"x"}}}`, ""},
 		{KindTrust, `S {` + github + `}`, githubRefused},
-		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"*"}}}`, githubRefused},
-		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":["repo:o/r:*","?*"]}}}`, githubRefused},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":["repo:o/r:*","?*"]}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"r*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"*:*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:*/site:ref:refs/heads/main"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:?*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"${token.actions.githubusercontent.com:sub}"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:${token.actions.githubusercontent.com:repository}:*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"*o/r:*"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringEquals":{"token.actions.githubusercontent.com:sub":"${token.actions.githubusercontent.com:sub}"}}}`, githubRefused},
+		{KindTrust, `S {` + github + `,"Condition":{"StringEquals":{"token.actions.githubusercontent.com:sub":""}}}`, githubRefused},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:repository":"*/site"}}}`, githubRefused + pattern},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":["repo:o/*","job_workflow_ref:o/r/.github/workflows/x.yml@*"]}}}`, ""},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:o*"}}}`, ""},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:repository":"o/*"}}}`, ""},
+		{KindTrust, `S {` + github + `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:o/r:ref:refs/heads/main"}}}`, ""},
 		{KindTrust, `S {` + github + `,"Condition":{"StringEqualsIfExists":{"token.actions.githubusercontent.com:sub":"repo:o/r"}}}`, githubRefused},
 		{KindTrust, `S {` + github + `,"Condition":{"ForAllValues:StringEquals":{"token.actions.githubusercontent.com:sub":"repo:o/r"}}}`, githubRefused},
 		{KindTrust, `S {` + github + `,"Condition":{"StringNotLike":{"token.actions.githubusercontent.com:sub":"repo:o/r"}}}`, githubRefused},
