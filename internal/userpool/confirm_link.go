@@ -130,15 +130,16 @@ func (s *Service) confirmByLink(ctx context.Context, clientID, name, code string
 	} else if err != nil {
 		return err
 	}
-	confirmed, _, err := s.confirmSignUp(ctx, p, c, name, code, false, func(tx *db.Tx) (*user, error) {
-		u, err := s.findUser(ctx, tx, p, name)
+	confirmed, _, err := s.confirmSignUp(ctx, p, c, code, false, func(tx *db.Tx) (u, fake *user, err error) {
+		fake = p.invent(name)
+		u, err = s.findUser(ctx, tx, p, name)
 		if err == error(errUserNotFound) {
-			err = errNoSuchCombination
-			if c.hidesUsers() {
-				return p.invent(name), nil
+			u, err = fake, nil
+			if !c.hidesUsers() {
+				err = errNoSuchCombination
 			}
 		}
-		return u, err
+		return u, fake, err
 	})
 	if err != nil {
 		return err

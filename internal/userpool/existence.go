@@ -20,20 +20,28 @@ import (
 
 // requested returns the user whom an unsigned request names, once the request has shown that it comes from client c: hash is
 // its secret hash, for the name as it was sent or for the username. unknown is the error where there is no such user; a
-// client that hides who exists goes on with an invented one.
-func (s *Service) requested(ctx context.Context, q db.Querier, p *pool, c *client, name string, hash *string, unknown error) (*user, error) {
-	u, err := s.findUser(ctx, q, p, name)
-	return c.requested(u, err, func() *user { return p.invent(name) }, name, hash, unknown)
+// client that hides who exists goes on with fake, an invented one. For such a client he is made in any case and stands in the
+// database's answer where there is nobody, so that it takes no time to tell.
+func (s *Service) requested(ctx context.Context, q db.Querier, p *pool, c *client, name string, hash *string, unknown error) (u, fake *user, err error) {
+	fake = p.invent(name)
+	if !c.hidesUsers() || strings.Contains(name, "\x00") { // PostgreSQL refuses to compare with it
+		u, err = s.findUser(ctx, q, p, name)
+	} else {
+		query, args := p.userByName(name)
+		u, err = s.userOr(ctx, q, p, fake, query, args...)
+	}
+	u, err = c.requested(u, err, fake, name, hash, unknown)
+	return u, fake, err
 }
 
 // requested is the answer of Service.requested to what the search for the user has found.
-func (c *client) requested(u *user, err error, invent func() *user, name string, hash *string, unknown error) (*user, error) {
+func (c *client) requested(u *user, err error, fake *user, name string, hash *string, unknown error) (*user, error) {
 	badHash := c.checkSecretHash(hash, name)
 	switch {
 	case errors.Is(err, cognitoidp.ErrUserNotFound) && badHash != nil:
 		return nil, badHash
 	case errors.Is(err, cognitoidp.ErrUserNotFound) && c.hidesUsers():
-		return invent(), nil
+		return fake, nil
 	case errors.Is(err, cognitoidp.ErrUserNotFound):
 		return nil, unknown
 	case err == nil && badHash != nil:
@@ -105,16 +113,29 @@ const (
 
 type rateRow struct{ Count, Expires int64 }
 
-// userOr returns the user that a query finds, and if there is none the failures of the invented user fake who stands for him.
-// Either is one row of one statement, read alike, so that it takes no time to tell which it was. To a client that hides who
-// exists a disabled user is none.
+// userOr is Service.userOr for a sign-in.
 func (a *signIn) userOr(ctx context.Context, q db.Querier, fake *user, query string, args ...any) (*user, error) {
-	query, args = a.orFailures(fake, query, args)
+	return a.Service.userOr(ctx, q, a.pool, fake, a.client.admitted(query), args...)
+}
+
+// admitted is a query for a user without those whom the client may not know to sign in: to one that hides who exists, a
+// disabled user is none.
+func (c *client) admitted(query string) string {
+	if c.hidesUsers() {
+		return `SELECT * FROM (` + query + `) AS of_any_state WHERE enabled`
+	}
+	return query
+}
+
+// userOr returns the user that a query finds, and if there is none the failures of the invented user fake who stands for him.
+// Either is one row of one statement, read alike, so that it takes no time to tell which it was.
+func (s *Service) userOr(ctx context.Context, q db.Querier, p *pool, fake *user, query string, args ...any) (*user, error) {
+	query, args = s.orFailures(p, fake, query, args)
 	row, err := db.One[userRow](ctx, q, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	u := a.pool.user(row)
+	u := p.user(row)
 	if u.invented() {
 		fake.Failures, fake.FailedAt = u.Failures, max(u.FailedAt-failuresKept, 0)
 		return nil, errUserNotFound
@@ -122,16 +143,13 @@ func (a *signIn) userOr(ctx context.Context, q db.Querier, fake *user, query str
 	return u, nil
 }
 
-func (a *signIn) orFailures(fake *user, query string, args []any) (string, []any) {
-	if a.client.hidesUsers() {
-		query = `SELECT * FROM (` + query + `) AS of_any_state WHERE enabled`
-	}
+func (s *Service) orFailures(p *pool, fake *user, query string, args []any) (string, []any) {
 	n := len(args)
 	arg := func(i int) string { return "$" + strconv.Itoa(n+i) }
 	return `SELECT ` + userColumns + ` FROM (SELECT 0 AS rank, found.* FROM (` + query + `) AS found UNION ALL
 		SELECT 1, '', ` + arg(1) + `, ` + arg(1) + `, ` + arg(2) + `, 'CONFIRMED', TRUE, 0, 0, 0, 0, COALESCE(r.count, 0), COALESCE(r.expires, 0), ` + arg(3) + `, ` + arg(4) + `, 0, ` + arg(5) + `
 		FROM (SELECT 1) AS o LEFT JOIN user_rates r ON r.pool_id = ` + arg(6) + ` AND r.sub = ` + arg(2) + ` AND r.kind = '` + inventedFailures + `') AS u ORDER BY u.rank LIMIT 1`,
-		append(args, fake.Username, fake.Sub, fake.Salt, a.decoyVerifier, decoyDoc, a.pool.ID)
+		append(args, fake.Username, fake.Sub, fake.Salt, s.decoyVerifier, decoyDoc, p.ID)
 }
 
 // decoyDoc is the document of a row that stands for no user.
@@ -147,7 +165,7 @@ func (a *signIn) claimed(ctx context.Context, name string) (u, fake *user, err e
 		query, args := a.pool.userByName(name)
 		u, err = a.userOr(ctx, a.DB, fake, query, args...)
 	}
-	u, err = a.client.requested(u, err, func() *user { return fake }, name, a.secretHash(), errUserNotFound)
+	u, err = a.client.requested(u, err, fake, name, a.secretHash(), errUserNotFound)
 	return u, fake, err
 }
 

@@ -330,9 +330,10 @@ func TestPlans(t *testing.T) {
 	for _, name := range []string{"user7", "7@example.com", "+15551234567", "11111111-2222-4333-8444-555555555555"} {
 		query, args := p.userByName(name)
 		check(name, query, args...)
-		a := &signIn{Service: ts.Service, pool: p, client: c}
-		query, args = a.orFailures(p.invent(name), query, args)
-		check(name+" signing in", query, args...)
+		for what, query := range map[string]string{" asking": query, " signing in": c.admitted(query)} {
+			query, args := ts.Service.orFailures(p, p.invent(name), query, args)
+			check(name+what, query, args...)
+		}
 	}
 	check("sub", userBySub, p.ID, "x")
 	check("session", userOfSession, p.ID, "x", "y")

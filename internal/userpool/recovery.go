@@ -20,7 +20,7 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 		return nil, err
 	}
 	find := func(q db.Querier) (*user, delivery, error) {
-		u, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+		u, fake, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if brought != nil && (err == error(errNoSuchCombination) || err == nil && u.invented()) {
 			u, err = brought.user, nil
 		}
@@ -31,11 +31,12 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 		if err == nil && !u.Enabled {
 			err = errUserDisabled
 		}
+		inventedTo := p.inventedDelivery(*in.Username)
 		if c.hidesUsers() && (err != nil || u.invented()) {
 			if p.adminRecoversOnly() {
 				return nil, to, errContactAdministrator // whoever the user is
 			}
-			return p.invent(*in.Username), p.inventedDelivery(*in.Username), nil
+			return fake, inventedTo, nil
 		}
 		return u, to, err
 	}
@@ -142,13 +143,13 @@ func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.Conf
 	if err := p.checkPassword(*in.Password); err != nil {
 		return nil, err
 	}
-	found, err := s.requested(ctx, s.DB, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+	found, fake, err := s.requested(ctx, s.DB, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 	if err != nil {
 		return nil, err
 	}
 	_, err = p.recoveryDelivery(found)
 	if c.hidesUsers() && (err != nil || !found.Enabled) {
-		found = p.invent(*in.Username)
+		found = fake
 	} else if !found.Enabled {
 		return nil, errUserDisabled
 	}

@@ -134,7 +134,7 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 	if err != nil {
 		return nil, err
 	}
-	confirmed, proven, err := s.confirmSignUp(ctx, p, c, *in.Username, *in.ConfirmationCode, deref(in.ForceAliasCreation), func(tx *db.Tx) (*user, error) {
+	confirmed, proven, err := s.confirmSignUp(ctx, p, c, *in.ConfirmationCode, deref(in.ForceAliasCreation), func(tx *db.Tx) (u, fake *user, err error) {
 		return s.requested(ctx, tx, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 	})
 	if err != nil {
@@ -150,16 +150,16 @@ func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignU
 	return out, nil
 }
 
-// confirmSignUp confirms the user whom find finds by name, with the code that he was sent, and marks the address it went to as verified.
-func (s *Service) confirmSignUp(ctx context.Context, p *pool, c *client, name, code string, force bool, find func(*db.Tx) (*user, error)) (confirmed *user, proven delivery, err error) {
+// confirmSignUp confirms the user whom find finds, or not the invented one who stands for him, with the code that he was sent, and marks the address it went to as verified.
+func (s *Service) confirmSignUp(ctx context.Context, p *pool, c *client, code string, force bool, find func(*db.Tx) (u, fake *user, err error)) (confirmed *user, proven delivery, err error) {
 	var refusal error
 	err = s.DB.Tx(ctx, func(tx *db.Tx) error {
-		u, err := find(tx)
+		u, fake, err := find(tx)
 		if err != nil {
 			return err
 		}
 		if _, sends := p.confirmationDelivery(u); c.hidesUsers() && (u.Status != cognitoidp.UserStatusTypeUnconfirmed || !sends) {
-			u = p.invent(name)
+			u = fake
 		} else if u.Status != cognitoidp.UserStatusTypeUnconfirmed {
 			return errNotUnconfirmed(u.Status)
 		}
@@ -195,16 +195,17 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 		return nil, errNoAutoVerification
 	}
 	find := func(q db.Querier) (*user, delivery, error) {
-		u, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+		u, fake, err := s.requested(ctx, q, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 		if err != nil {
 			return nil, delivery{}, err
 		}
 		to, sends := p.confirmationDelivery(u)
+		inventedTo := p.inventedDelivery(*in.Username)
 		switch {
 		case u.Status == cognitoidp.UserStatusTypeUnconfirmed && sends:
 			return u, to, nil
 		case c.hidesUsers():
-			return p.invent(*in.Username), p.inventedDelivery(*in.Username), nil
+			return fake, inventedTo, nil
 		case u.Status != cognitoidp.UserStatusTypeUnconfirmed:
 			return nil, to, errAlreadyConfirmed
 		}

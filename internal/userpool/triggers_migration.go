@@ -254,10 +254,10 @@ func (s *Service) bringForgetful(ctx context.Context, p *pool, c *client, in *co
 	if !s.migrates(p) {
 		return nil, nil
 	}
-	u, err := s.requested(ctx, s.DB, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
+	u, fake, err := s.requested(ctx, s.DB, p, c, *in.Username, in.SecretHash, errNoSuchCombination)
 	switch {
 	case err == error(errNoSuchCombination):
-		u = p.invent(*in.Username)
+		u = fake
 	case err != nil:
 		return nil, err
 	case !u.invented():
