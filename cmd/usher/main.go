@@ -126,11 +126,14 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	fs.VisitAll(func(f *flag.Flag) { own.Var(f.Value, f.Name, f.Usage) })
 	in.cfg.Flags(fs)
 	fs.Usage = func() {
-		fmt.Fprintf(out, "usage: usher %s [flags]\n\n%s\n\n", c.synopsis(), c.about)
+		fmt.Fprintf(out, "usage: usher %s [flags]\n\n%s\n", c.synopsis(), c.about)
 		shown := own
 		if c.name == "serve" {
 			shown = fs
+		} else {
+			fmt.Fprintln(out, "The settings --data and --listen find the server: see usher --help.")
 		}
+		fmt.Fprintln(out)
 		shown.SetOutput(out)
 		shown.PrintDefaults()
 	}

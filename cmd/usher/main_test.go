@@ -82,7 +82,8 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"trust", "oidc", "--help"}, &out, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-subject") || strings.Contains(out.String(), "-smtp") {
+	if err := run(t.Context(), []string{"trust", "oidc", "--help"}, &out, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "-subject") || strings.Contains(out.String(), "-smtp") ||
+		!strings.Contains(out.String(), "--data and --listen find the server") {
 		t.Errorf("%v %s", err, &out)
 	}
 }
