@@ -71,6 +71,7 @@ func (w *world) checkDeclared(f awsapi.Failure) {
 	if f.Service != "cognito-identity" || f.Operation == "" {
 		return
 	}
+	w.lastFailure.Store(&f)
 	errorsSeen.Lock()
 	errorsSeen.by[f.Operation+" "+f.Code] = true
 	errorsSeen.Unlock()

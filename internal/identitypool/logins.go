@@ -91,6 +91,7 @@ func (s *Service) verifyOne(ctx context.Context, p *pool, key, text string, deve
 	case from == nil && p.Settings.DeveloperProviderName != nil && *p.Settings.DeveloperProviderName == key:
 		return login{}, errNotPublic
 	case from == nil:
+		awsapi.Detail(ctx, "the providers of the pool are %q", p.providerNames())
 		return login{}, errNotSupported.With(fmt.Errorf("the pool has no provider %.200q", key))
 	}
 	switch from.kind {

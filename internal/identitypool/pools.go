@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +28,16 @@ type poolDoc struct {
 	Roles         map[string]string
 	RoleMappings  map[string]api.RoleMapping
 	PrincipalTags map[string]principalTags // by canonical provider
+}
+
+// providerNames are the providers as the pool spells them.
+func (p *pool) providerNames() []string {
+	names := []string{}
+	for _, from := range p.providers {
+		names = append(names, from.name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 type poolRow struct {
@@ -177,6 +188,9 @@ func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account str
 		}
 	}
 	for _, text := range p.OpenIdConnectProviderARNs {
+		if name := p.DeveloperProviderName; name != nil && *name == nameOfProvider(text) {
+			return errNoDeveloper
+		}
 		if _, err := s.oidc(ctx, account, text); errors.Is(err, db.ErrNotFound) {
 			return errNotAuthorized("Identity provider %s is not valid for account %s", text, account)
 		} else if err != nil {

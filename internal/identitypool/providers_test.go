@@ -216,6 +216,9 @@ func TestUploadedKeys(t *testing.T) {
 	pool := w.newPool(func(in *sdk.CreateIdentityPoolInput) {
 		in.OpenIdConnectProviderARNs = []string{"arn:aws:iam::" + w.account + ":oidc-provider/offline.example.com"}
 	})
+	_, err := w.admin.CreateIdentityPool(ctx, &sdk.CreateIdentityPoolInput{IdentityPoolName: aws.String("app"), DeveloperProviderName: aws.String("offline.example.com"),
+		OpenIdConnectProviderARNs: []string{"arn:aws:iam::" + w.account + ":oidc-provider/offline.example.com"}})
+	wantError(t, err, "InvalidParameterException: Please provide a valid developer provider") // tokens of one would count as the other's
 	claims := map[string]any{"iss": "https://offline.example.com", "aud": "app", "sub": "u1", "exp": w.now().Unix() + 60}
 	for name, want := range map[string]string{"offline": "", "corp": "NotAuthorizedException: Invalid login token. Couldn't verify signed token."} {
 		_, err := w.nobody.GetId(ctx, &sdk.GetIdInput{IdentityPoolId: &pool, Logins: map[string]string{"offline.example.com": w.sign(testKey(name), claims)}})

@@ -52,9 +52,11 @@ func (u *upstream) AssumeWebIdentity(ctx context.Context, w sts.WebIdentity) (st
 	}
 	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
 		var refusal struct {
-			Error struct{ Code, Message string }
+			Error     struct{ Code, Message string }
+			RequestID string `xml:"RequestId"`
 		}
 		if xml.Unmarshal(body, &refusal) == nil && refusal.Error.Code != "" {
+			awsapi.Detail(ctx, "the STS at %s refused %s, by its request %s", u.url, w.RoleARN, refusal.RequestID)
 			return sts.Credentials{}, &awsapi.Error{Code: refusal.Error.Code, Status: resp.StatusCode, Message: refusal.Error.Message}
 		}
 	}

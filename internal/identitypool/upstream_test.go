@@ -3,6 +3,8 @@ package identitypool
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/cognitoidentity"
@@ -33,6 +35,10 @@ func TestUpstream(t *testing.T) {
 		w.setRoles(pool, map[string]string{"authenticated": w.role("Other", "us-east-1:00000000-0000-0000-0000-000000000000", "authenticated", "")}, nil)
 		_, err = w.roleOf(id, ann)
 		wantError(t, err, "InvalidIdentityPoolConfigurationException: ")
+		refusal := regexp.MustCompile(`^the STS at ` + regexp.QuoteMeta(w.server.URL) + `/ refused arn:aws:iam::\d+:role/Other, by its request [0-9a-f-]{36}$`)
+		if details := w.lastFailure.Load().Details; !slices.ContainsFunc(details, refusal.MatchString) {
+			t.Errorf("explained by %q", details)
+		}
 		for _, url := range []string{down.URL, broken.URL} {
 			w.s.Upstreams = map[string]string{pool: url}
 			_, err = w.roleOf(id, ann)

@@ -60,6 +60,8 @@ type world struct {
 	server   *httptest.Server
 	log      *records
 
+	lastFailure atomic.Pointer[awsapi.Failure] // of the service
+
 	// elsewhere are the servers of other identity providers.
 	elsewhere *elsewhere
 

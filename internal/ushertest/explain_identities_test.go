@@ -86,7 +86,7 @@ func TestExplainIdentityPools(t *testing.T) {
 			{"a login of nobody's pool", nil, func() error {
 				_, err := c.getID("cognito-idp.us-east-1.amazonaws.com/us-east-1_Elsewhere", "x")
 				return err
-			}, []string{"GetId", `the login with the key "cognito-idp.us-east-1.amazonaws.com/us-east-1_Elsewhere" was refused`, "the pool has no provider"}},
+			}, []string{"GetId", `the login with the key "cognito-idp.us-east-1.amazonaws.com/us-east-1_Elsewhere" was refused`, "the pool has no provider", `the providers of the pool are ["` + c.provider + `"]`}},
 			{"an access token", nil, func() error { _, err := c.getID(c.provider, *c.tokens.AccessToken); return err },
 				[]string{"Missing a required claim: aud", `the login with the key "` + c.provider + `" was refused`}},
 			{"a stranger's login", nil, func() error { return credentials(id, mallory, "") },
