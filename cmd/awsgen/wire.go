@@ -24,7 +24,7 @@ func (g *generator) wire() {
 			g.decodeQueryList(s)
 		}
 		for _, s := range g.sorted(isStruct, g.out) {
-			g.encodeXML(s)
+			g.encodeXML(s, outputs[s.Name])
 		}
 		for _, s := range g.sorted(isList, g.out) {
 			g.encodeXMLList(s)
@@ -273,7 +273,8 @@ func (g *generator) decodeQueryList(s *shape) {
 	g.p("m[q.Get(%q).StringValue()] = v\n}\nreturn m\n}\n", s.KeyName)
 }
 
-func (g *generator) encodeXML(s *shape) {
+// encodeXML writes the lists of an output even when they are empty, as AWS does: clients index them without asking.
+func (g *generator) encodeXML(s *shape, output bool) {
 	g.p("func (x *%s) encodeXML(e *awsapi.XMLEncoder) {", exported(s.Name))
 	for _, mb := range s.Members {
 		t := g.Shapes[mb.Shape]
@@ -283,6 +284,8 @@ func (g *generator) encodeXML(s *shape) {
 			g.p("if %s != nil {\ne.Open(%q)\n%s.encodeXML(e)\ne.Close(%q)\n}", field, mb.Wire, field, mb.Wire)
 		case t.Flat:
 			g.p("encode%s(e, %q, %s)", exported(t.Name), mb.Wire, field)
+		case t.Kind == "list" && output:
+			g.p("e.Open(%q)\nencode%s(e, %s)\ne.Close(%q)", mb.Wire, exported(t.Name), field, mb.Wire)
 		case t.Kind == "list" || t.Kind == "map":
 			g.p("if %s != nil {\ne.Open(%q)\nencode%s(e, %s)\ne.Close(%q)\n}", field, mb.Wire, exported(t.Name), field, mb.Wire)
 		case t.URLEnc:

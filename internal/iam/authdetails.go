@@ -96,11 +96,10 @@ func (s *Service) addDetail(ctx context.Context, out *iam.GetAccountAuthorizatio
 	if err != nil {
 		return err
 	}
-	var attached []iam.AttachedPolicy
+	attached, inline := []iam.AttachedPolicy{}, []iam.PolicyDetail{} // AWS writes empty lists
 	for _, a := range arns {
 		attached = append(attached, iam.AttachedPolicy{PolicyName: new(policyName(a)), PolicyArn: new(a)})
 	}
-	var inline []iam.PolicyDetail
 	for _, name := range sortedKeys(e.Doc.V.Inline) {
 		inline = append(inline, iam.PolicyDetail{PolicyName: new(name), PolicyDocument: new(e.Doc.V.Inline[name])})
 	}
@@ -113,6 +112,7 @@ func (s *Service) addDetail(ctx context.Context, out *iam.GetAccountAuthorizatio
 		u := iam.UserDetail{
 			Path: &e.Path, UserName: &e.Name, UserId: &e.ID, Arn: new(e.ARN()), CreateDate: timeOf(e.Created),
 			UserPolicyList: inline, AttachedManagedPolicies: attached, PermissionsBoundary: e.boundary(), Tags: wireTags(e.Doc.V.Tags),
+			GroupList: []string{},
 		}
 		for i := range groups {
 			u.GroupList = append(u.GroupList, groups[i].Name)
@@ -135,7 +135,7 @@ func (s *Service) addDetail(ctx context.Context, out *iam.GetAccountAuthorizatio
 		out.RoleDetailList = append(out.RoleDetailList, iam.RoleDetail{
 			Path: r.Path, RoleName: r.RoleName, RoleId: r.RoleId, Arn: r.Arn, CreateDate: r.CreateDate, AssumeRolePolicyDocument: r.AssumeRolePolicyDocument,
 			RolePolicyList: inline, AttachedManagedPolicies: attached, PermissionsBoundary: e.boundary(), Tags: wireTags(e.Doc.V.Tags),
-			RoleLastUsed: used,
+			RoleLastUsed: used, InstanceProfileList: []iam.InstanceProfile{},
 		})
 	}
 	return nil

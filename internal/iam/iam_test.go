@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -686,5 +687,55 @@ func TestNoStatements(t *testing.T) {
 	look()
 	if after := db.Statements(ctx); after != before {
 		t.Errorf("statements: %+v, then %+v", before, after)
+	}
+}
+
+// TestEmptyLists: lists that are empty are there all the same, since scripts index them without asking.
+func TestEmptyLists(t *testing.T) {
+	each(t, func(t *testing.T, s *server, c *iam.Client) {
+		name := aws.String("empty")
+		const allow = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`
+		must(c.CreateUser(t.Context(), &iam.CreateUserInput{UserName: name}))(t)
+		must(c.CreateGroup(t.Context(), &iam.CreateGroupInput{GroupName: name}))(t)
+		must(c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: aws.String(
+			`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}}`)}))(t)
+		arn := must(c.CreatePolicy(t.Context(), &iam.CreatePolicyInput{PolicyName: name, PolicyDocument: aws.String(allow)}))(t).Policy.Arn
+		for _, out := range []any{
+			must(c.ListAccessKeys(t.Context(), &iam.ListAccessKeysInput{UserName: name}))(t),
+			must(c.ListUserPolicies(t.Context(), &iam.ListUserPoliciesInput{UserName: name}))(t),
+			must(c.ListAttachedUserPolicies(t.Context(), &iam.ListAttachedUserPoliciesInput{UserName: name}))(t),
+			must(c.ListGroupsForUser(t.Context(), &iam.ListGroupsForUserInput{UserName: name}))(t),
+			must(c.ListMFADevices(t.Context(), &iam.ListMFADevicesInput{UserName: name}))(t),
+			must(c.ListUserTags(t.Context(), &iam.ListUserTagsInput{UserName: name}))(t),
+			must(c.GetGroup(t.Context(), &iam.GetGroupInput{GroupName: name}))(t),
+			must(c.ListRolePolicies(t.Context(), &iam.ListRolePoliciesInput{RoleName: name}))(t),
+			must(c.ListInstanceProfilesForRole(t.Context(), &iam.ListInstanceProfilesForRoleInput{RoleName: name}))(t),
+			must(c.ListEntitiesForPolicy(t.Context(), &iam.ListEntitiesForPolicyInput{PolicyArn: arn}))(t),
+			must(c.ListUsers(t.Context(), &iam.ListUsersInput{PathPrefix: aws.String("/none/")}))(t),
+			must(c.ListSAMLProviders(t.Context(), nil))(t),
+			must(c.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}}))(t),
+			must(c.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeUser, types.EntityTypeGroup}}))(t),
+			must(c.SimulateCustomPolicy(t.Context(), &iam.SimulateCustomPolicyInput{PolicyInputList: []string{allow}, ActionNames: []string{"iam:ListUsers"}}))(t),
+		} {
+			wantLists(t, fmt.Sprintf("%T", out), reflect.ValueOf(out).Elem())
+		}
+	})
+}
+
+// wantLists looks for lists that were not in an answer. Tags of what is listed, and details of decisions, AWS leaves out.
+func wantLists(t *testing.T, path string, v reflect.Value) {
+	for i := range v.NumField() {
+		f, name := v.Field(i), v.Type().Field(i).Name
+		if f.Kind() != reflect.Slice || strings.Contains(path, "/") && (name == "Tags" || name == "ResourceSpecificResults") {
+			continue
+		}
+		if f.IsNil() {
+			t.Errorf("%s: no %s", path, name)
+		}
+		for j := range f.Len() {
+			if f.Index(j).Kind() == reflect.Struct {
+				wantLists(t, path+"/"+name, f.Index(j))
+			}
+		}
 	}
 }

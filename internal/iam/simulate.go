@@ -406,14 +406,15 @@ func (sim *simulation) evaluate(action, resource string) (*iam.EvaluationResult,
 	out := &iam.EvaluationResult{
 		EvalActionName: &action, EvalResourceName: &resource, EvalDecision: &decision, MatchedStatements: matched,
 		OrganizationsDecisionDetail:       &iam.OrganizationsDecisionDetail{AllowedByOrganizations: new(sim.organizationAllows(r))},
-		PermissionsBoundaryDecisionDetail: boundary, EvalDecisionDetails: details,
+		PermissionsBoundaryDecisionDetail: boundary, EvalDecisionDetails: details, MissingContextValues: []string{},
 	}
+	missing := append([]string{}, x.MissingKeys...)
 	if resource == everyResource {
-		out.MissingContextValues = x.MissingKeys
+		out.MissingContextValues = missing
 		return out, nil
 	}
 	out.ResourceSpecificResults = []iam.ResourceSpecificResult{{
-		EvalResourceName: &resource, EvalResourceDecision: &decision, MatchedStatements: matched, MissingContextValues: x.MissingKeys,
+		EvalResourceName: &resource, EvalResourceDecision: &decision, MatchedStatements: matched, MissingContextValues: missing,
 		PermissionsBoundaryDecisionDetail: boundary, EvalDecisionDetails: details,
 	}}
 	return out, nil
@@ -442,9 +443,9 @@ func matchedStatements(x *policy.Explanation) []iam.Statement {
 	if x.Allowed {
 		effect = policy.Allow
 	} else if !x.Explicit {
-		return nil
+		return []iam.Statement{}
 	}
-	var list []iam.Statement
+	list := []iam.Statement{}
 	for _, m := range x.Matched() {
 		if m.Statement.Effect != effect || x.Allowed && m.Layer != policy.IdentityBased && m.Layer != policy.ResourceBased {
 			continue

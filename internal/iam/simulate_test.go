@@ -71,7 +71,7 @@ func TestSimulateCustomPolicy(t *testing.T) {
 			missing := r.MissingContextValues
 			if c.resource != "*" {
 				missing = r.ResourceSpecificResults[0].MissingContextValues
-				if r.MissingContextValues != nil || r.ResourceSpecificResults[0].EvalResourceDecision != r.EvalDecision {
+				if len(r.MissingContextValues) != 0 || r.ResourceSpecificResults[0].EvalResourceDecision != r.EvalDecision {
 					t.Errorf("%s: %+v", c.what, r)
 				}
 			}

@@ -201,7 +201,7 @@ func (s *Service) ListDelegatedAdministrators(ctx context.Context, in *organizat
 	if err != nil {
 		return nil, err
 	}
-	out := &organizations.ListDelegatedAdministratorsResponse{}
+	out := &organizations.ListDelegatedAdministratorsResponse{DelegatedAdministrators: []organizations.DelegatedAdministrator{}}
 	for _, r := range cut(p, rows, func(r row) string { return r.ID }) {
 		a := r.wire(o, nil)
 		out.DelegatedAdministrators = append(out.DelegatedAdministrators, organizations.DelegatedAdministrator{Id: a.Id, Arn: a.Arn, Email: a.Email, Name: a.Name,

@@ -420,6 +420,9 @@ func TestOrganizationTree(t *testing.T) {
 		refused(t, err, "AccessDeniedException", "on resource: arn:aws:organizations::"+w.idA+":root/"+w.id+"/"+w.root)
 
 		// A delegated administrator reads.
+		if list := must(c.ListDelegatedAdministrators(t.Context(), nil))(t).DelegatedAdministrators; list == nil || len(list) > 0 {
+			t.Errorf("%#v", list)
+		}
 		_, err = c.RegisterDelegatedAdministrator(t.Context(), &organizations.RegisterDelegatedAdministratorInput{AccountId: &same, ServicePrincipal: aws.String("iam.amazonaws.com")})
 		refused(t, err, "ConstraintViolationException", "trusted access")
 		must(c.EnableAWSServiceAccess(t.Context(), &organizations.EnableAWSServiceAccessInput{ServicePrincipal: aws.String("iam.amazonaws.com")}))(t)

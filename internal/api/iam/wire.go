@@ -1920,11 +1920,9 @@ func (x *CreateLoginProfileResponse) encodeXML(e *awsapi.XMLEncoder) {
 
 func (x *CreateOpenIDConnectProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OpenIDConnectProviderArn", x.OpenIDConnectProviderArn)
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 }
 
 func (x *CreatePolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -1953,11 +1951,9 @@ func (x *CreateRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
 
 func (x *CreateSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("SAMLProviderArn", x.SAMLProviderArn)
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 }
 
 func (x *CreateServiceLinkedRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2039,38 +2035,30 @@ func (x *DeletionTaskFailureReasonType) encodeXML(e *awsapi.XMLEncoder) {
 
 func (x *DisableOrganizationsRootCredentialsManagementResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OrganizationId", x.OrganizationId)
-	if x.EnabledFeatures != nil {
-		e.Open("EnabledFeatures")
-		encodeFeaturesListType(e, x.EnabledFeatures)
-		e.Close("EnabledFeatures")
-	}
+	e.Open("EnabledFeatures")
+	encodeFeaturesListType(e, x.EnabledFeatures)
+	e.Close("EnabledFeatures")
 }
 
 func (x *DisableOrganizationsRootSessionsResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OrganizationId", x.OrganizationId)
-	if x.EnabledFeatures != nil {
-		e.Open("EnabledFeatures")
-		encodeFeaturesListType(e, x.EnabledFeatures)
-		e.Close("EnabledFeatures")
-	}
+	e.Open("EnabledFeatures")
+	encodeFeaturesListType(e, x.EnabledFeatures)
+	e.Close("EnabledFeatures")
 }
 
 func (x *EnableOrganizationsRootCredentialsManagementResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OrganizationId", x.OrganizationId)
-	if x.EnabledFeatures != nil {
-		e.Open("EnabledFeatures")
-		encodeFeaturesListType(e, x.EnabledFeatures)
-		e.Close("EnabledFeatures")
-	}
+	e.Open("EnabledFeatures")
+	encodeFeaturesListType(e, x.EnabledFeatures)
+	e.Close("EnabledFeatures")
 }
 
 func (x *EnableOrganizationsRootSessionsResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OrganizationId", x.OrganizationId)
-	if x.EnabledFeatures != nil {
-		e.Open("EnabledFeatures")
-		encodeFeaturesListType(e, x.EnabledFeatures)
-		e.Close("EnabledFeatures")
-	}
+	e.Open("EnabledFeatures")
+	encodeFeaturesListType(e, x.EnabledFeatures)
+	e.Close("EnabledFeatures")
 }
 
 func (x *EnableOutboundWebIdentityFederationResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2128,26 +2116,18 @@ func (x *GetAccessKeyLastUsedResponse) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *GetAccountAuthorizationDetailsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.UserDetailList != nil {
-		e.Open("UserDetailList")
-		encodeUserDetailListType(e, x.UserDetailList)
-		e.Close("UserDetailList")
-	}
-	if x.GroupDetailList != nil {
-		e.Open("GroupDetailList")
-		encodeGroupDetailListType(e, x.GroupDetailList)
-		e.Close("GroupDetailList")
-	}
-	if x.RoleDetailList != nil {
-		e.Open("RoleDetailList")
-		encodeRoleDetailListType(e, x.RoleDetailList)
-		e.Close("RoleDetailList")
-	}
-	if x.Policies != nil {
-		e.Open("Policies")
-		encodeManagedPolicyDetailListType(e, x.Policies)
-		e.Close("Policies")
-	}
+	e.Open("UserDetailList")
+	encodeUserDetailListType(e, x.UserDetailList)
+	e.Close("UserDetailList")
+	e.Open("GroupDetailList")
+	encodeGroupDetailListType(e, x.GroupDetailList)
+	e.Close("GroupDetailList")
+	e.Open("RoleDetailList")
+	encodeRoleDetailListType(e, x.RoleDetailList)
+	e.Close("RoleDetailList")
+	e.Open("Policies")
+	encodeManagedPolicyDetailListType(e, x.Policies)
+	e.Close("Policies")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
@@ -2169,11 +2149,9 @@ func (x *GetAccountSummaryResponse) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *GetContextKeysForPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.ContextKeyNames != nil {
-		e.Open("ContextKeyNames")
-		encodeContextKeyNamesResultListType(e, x.ContextKeyNames)
-		e.Close("ContextKeyNames")
-	}
+	e.Open("ContextKeyNames")
+	encodeContextKeyNamesResultListType(e, x.ContextKeyNames)
+	e.Close("ContextKeyNames")
 }
 
 func (x *GetCredentialReportResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2204,11 +2182,9 @@ func (x *GetGroupResponse) encodeXML(e *awsapi.XMLEncoder) {
 		x.Group.encodeXML(e)
 		e.Close("Group")
 	}
-	if x.Users != nil {
-		e.Open("Users")
-		encodeUserListType(e, x.Users)
-		e.Close("Users")
-	}
+	e.Open("Users")
+	encodeUserListType(e, x.Users)
+	e.Close("Users")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
@@ -2234,22 +2210,16 @@ func (x *GetMFADeviceResponse) encodeXML(e *awsapi.XMLEncoder) {
 
 func (x *GetOpenIDConnectProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("Url", x.Url)
-	if x.ClientIDList != nil {
-		e.Open("ClientIDList")
-		encodeClientIDListType(e, x.ClientIDList)
-		e.Close("ClientIDList")
-	}
-	if x.ThumbprintList != nil {
-		e.Open("ThumbprintList")
-		encodeThumbprintListType(e, x.ThumbprintList)
-		e.Close("ThumbprintList")
-	}
+	e.Open("ClientIDList")
+	encodeClientIDListType(e, x.ClientIDList)
+	e.Close("ClientIDList")
+	e.Open("ThumbprintList")
+	encodeThumbprintListType(e, x.ThumbprintList)
+	e.Close("ThumbprintList")
 	e.Time("CreateDate", x.CreateDate)
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 }
 
 func (x *GetOutboundWebIdentityFederationInfoResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2291,18 +2261,14 @@ func (x *GetSAMLProviderResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("SAMLMetadataDocument", x.SAMLMetadataDocument)
 	e.Time("CreateDate", x.CreateDate)
 	e.Time("ValidUntil", x.ValidUntil)
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.String("SAMLProviderUUID", x.SAMLProviderUUID)
 	e.String("AssertionEncryptionMode", x.AssertionEncryptionMode)
-	if x.PrivateKeyList != nil {
-		e.Open("PrivateKeyList")
-		encodePrivateKeyList(e, x.PrivateKeyList)
-		e.Close("PrivateKeyList")
-	}
+	e.Open("PrivateKeyList")
+	encodePrivateKeyList(e, x.PrivateKeyList)
+	e.Close("PrivateKeyList")
 }
 
 func (x *GetServiceLinkedRoleDeletionStatusResponse) encodeXML(e *awsapi.XMLEncoder) {
@@ -2373,286 +2339,226 @@ func (x *InstanceProfile) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *ListAccessKeysResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.AccessKeyMetadata != nil {
-		e.Open("AccessKeyMetadata")
-		encodeAccessKeyMetadataListType(e, x.AccessKeyMetadata)
-		e.Close("AccessKeyMetadata")
-	}
+	e.Open("AccessKeyMetadata")
+	encodeAccessKeyMetadataListType(e, x.AccessKeyMetadata)
+	e.Close("AccessKeyMetadata")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListAccountAliasesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.AccountAliases != nil {
-		e.Open("AccountAliases")
-		encodeAccountAliasListType(e, x.AccountAliases)
-		e.Close("AccountAliases")
-	}
+	e.Open("AccountAliases")
+	encodeAccountAliasListType(e, x.AccountAliases)
+	e.Close("AccountAliases")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListAttachedGroupPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.AttachedPolicies != nil {
-		e.Open("AttachedPolicies")
-		encodeAttachedPoliciesListType(e, x.AttachedPolicies)
-		e.Close("AttachedPolicies")
-	}
+	e.Open("AttachedPolicies")
+	encodeAttachedPoliciesListType(e, x.AttachedPolicies)
+	e.Close("AttachedPolicies")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListAttachedRolePoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.AttachedPolicies != nil {
-		e.Open("AttachedPolicies")
-		encodeAttachedPoliciesListType(e, x.AttachedPolicies)
-		e.Close("AttachedPolicies")
-	}
+	e.Open("AttachedPolicies")
+	encodeAttachedPoliciesListType(e, x.AttachedPolicies)
+	e.Close("AttachedPolicies")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListAttachedUserPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.AttachedPolicies != nil {
-		e.Open("AttachedPolicies")
-		encodeAttachedPoliciesListType(e, x.AttachedPolicies)
-		e.Close("AttachedPolicies")
-	}
+	e.Open("AttachedPolicies")
+	encodeAttachedPoliciesListType(e, x.AttachedPolicies)
+	e.Close("AttachedPolicies")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListDelegationRequestsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.DelegationRequests != nil {
-		e.Open("DelegationRequests")
-		encodeDelegationRequestsListType(e, x.DelegationRequests)
-		e.Close("DelegationRequests")
-	}
+	e.Open("DelegationRequests")
+	encodeDelegationRequestsListType(e, x.DelegationRequests)
+	e.Close("DelegationRequests")
 	e.String("Marker", x.Marker)
 	e.Bool("isTruncated", x.IsTruncated)
 }
 
 func (x *ListEntitiesForPolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.PolicyGroups != nil {
-		e.Open("PolicyGroups")
-		encodePolicyGroupListType(e, x.PolicyGroups)
-		e.Close("PolicyGroups")
-	}
-	if x.PolicyUsers != nil {
-		e.Open("PolicyUsers")
-		encodePolicyUserListType(e, x.PolicyUsers)
-		e.Close("PolicyUsers")
-	}
-	if x.PolicyRoles != nil {
-		e.Open("PolicyRoles")
-		encodePolicyRoleListType(e, x.PolicyRoles)
-		e.Close("PolicyRoles")
-	}
+	e.Open("PolicyGroups")
+	encodePolicyGroupListType(e, x.PolicyGroups)
+	e.Close("PolicyGroups")
+	e.Open("PolicyUsers")
+	encodePolicyUserListType(e, x.PolicyUsers)
+	e.Close("PolicyUsers")
+	e.Open("PolicyRoles")
+	encodePolicyRoleListType(e, x.PolicyRoles)
+	e.Close("PolicyRoles")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListGroupPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.PolicyNames != nil {
-		e.Open("PolicyNames")
-		encodePolicyNameListType(e, x.PolicyNames)
-		e.Close("PolicyNames")
-	}
+	e.Open("PolicyNames")
+	encodePolicyNameListType(e, x.PolicyNames)
+	e.Close("PolicyNames")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListGroupsForUserResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Groups != nil {
-		e.Open("Groups")
-		encodeGroupListType(e, x.Groups)
-		e.Close("Groups")
-	}
+	e.Open("Groups")
+	encodeGroupListType(e, x.Groups)
+	e.Close("Groups")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListGroupsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Groups != nil {
-		e.Open("Groups")
-		encodeGroupListType(e, x.Groups)
-		e.Close("Groups")
-	}
+	e.Open("Groups")
+	encodeGroupListType(e, x.Groups)
+	e.Close("Groups")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListInstanceProfilesForRoleResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.InstanceProfiles != nil {
-		e.Open("InstanceProfiles")
-		encodeInstanceProfileListType(e, x.InstanceProfiles)
-		e.Close("InstanceProfiles")
-	}
+	e.Open("InstanceProfiles")
+	encodeInstanceProfileListType(e, x.InstanceProfiles)
+	e.Close("InstanceProfiles")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListMFADeviceTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListMFADevicesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.MFADevices != nil {
-		e.Open("MFADevices")
-		encodeMfaDeviceListType(e, x.MFADevices)
-		e.Close("MFADevices")
-	}
+	e.Open("MFADevices")
+	encodeMfaDeviceListType(e, x.MFADevices)
+	e.Close("MFADevices")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListOpenIDConnectProviderTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListOpenIDConnectProvidersResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.OpenIDConnectProviderList != nil {
-		e.Open("OpenIDConnectProviderList")
-		encodeOpenIDConnectProviderListType(e, x.OpenIDConnectProviderList)
-		e.Close("OpenIDConnectProviderList")
-	}
+	e.Open("OpenIDConnectProviderList")
+	encodeOpenIDConnectProviderListType(e, x.OpenIDConnectProviderList)
+	e.Close("OpenIDConnectProviderList")
 }
 
 func (x *ListOrganizationsFeaturesResponse) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("OrganizationId", x.OrganizationId)
-	if x.EnabledFeatures != nil {
-		e.Open("EnabledFeatures")
-		encodeFeaturesListType(e, x.EnabledFeatures)
-		e.Close("EnabledFeatures")
-	}
+	e.Open("EnabledFeatures")
+	encodeFeaturesListType(e, x.EnabledFeatures)
+	e.Close("EnabledFeatures")
 }
 
 func (x *ListPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Policies != nil {
-		e.Open("Policies")
-		encodePolicyListType(e, x.Policies)
-		e.Close("Policies")
-	}
+	e.Open("Policies")
+	encodePolicyListType(e, x.Policies)
+	e.Close("Policies")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListPolicyTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListPolicyVersionsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Versions != nil {
-		e.Open("Versions")
-		encodePolicyDocumentVersionListType(e, x.Versions)
-		e.Close("Versions")
-	}
+	e.Open("Versions")
+	encodePolicyDocumentVersionListType(e, x.Versions)
+	e.Close("Versions")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListRolePoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.PolicyNames != nil {
-		e.Open("PolicyNames")
-		encodePolicyNameListType(e, x.PolicyNames)
-		e.Close("PolicyNames")
-	}
+	e.Open("PolicyNames")
+	encodePolicyNameListType(e, x.PolicyNames)
+	e.Close("PolicyNames")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListRoleTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListRolesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Roles != nil {
-		e.Open("Roles")
-		encodeRoleListType(e, x.Roles)
-		e.Close("Roles")
-	}
+	e.Open("Roles")
+	encodeRoleListType(e, x.Roles)
+	e.Close("Roles")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListSAMLProviderTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListSAMLProvidersResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.SAMLProviderList != nil {
-		e.Open("SAMLProviderList")
-		encodeSAMLProviderListType(e, x.SAMLProviderList)
-		e.Close("SAMLProviderList")
-	}
+	e.Open("SAMLProviderList")
+	encodeSAMLProviderListType(e, x.SAMLProviderList)
+	e.Close("SAMLProviderList")
 }
 
 func (x *ListUserPoliciesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.PolicyNames != nil {
-		e.Open("PolicyNames")
-		encodePolicyNameListType(e, x.PolicyNames)
-		e.Close("PolicyNames")
-	}
+	e.Open("PolicyNames")
+	encodePolicyNameListType(e, x.PolicyNames)
+	e.Close("PolicyNames")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListUserTagsResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Tags != nil {
-		e.Open("Tags")
-		encodeTagListType(e, x.Tags)
-		e.Close("Tags")
-	}
+	e.Open("Tags")
+	encodeTagListType(e, x.Tags)
+	e.Close("Tags")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListUsersResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.Users != nil {
-		e.Open("Users")
-		encodeUserListType(e, x.Users)
-		e.Close("Users")
-	}
+	e.Open("Users")
+	encodeUserListType(e, x.Users)
+	e.Close("Users")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
 
 func (x *ListVirtualMFADevicesResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.VirtualMFADevices != nil {
-		e.Open("VirtualMFADevices")
-		encodeVirtualMFADeviceListType(e, x.VirtualMFADevices)
-		e.Close("VirtualMFADevices")
-	}
+	e.Open("VirtualMFADevices")
+	encodeVirtualMFADeviceListType(e, x.VirtualMFADevices)
+	e.Close("VirtualMFADevices")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }
@@ -2895,11 +2801,9 @@ func (x *SAMLProviderListEntry) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *SimulatePolicyResponse) encodeXML(e *awsapi.XMLEncoder) {
-	if x.EvaluationResults != nil {
-		e.Open("EvaluationResults")
-		encodeEvaluationResultsListType(e, x.EvaluationResults)
-		e.Close("EvaluationResults")
-	}
+	e.Open("EvaluationResults")
+	encodeEvaluationResultsListType(e, x.EvaluationResults)
+	e.Close("EvaluationResults")
 	e.Bool("IsTruncated", x.IsTruncated)
 	e.String("Marker", x.Marker)
 }

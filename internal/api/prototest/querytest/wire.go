@@ -457,11 +457,9 @@ func (x *Output15TimeContainer) encodeXML(e *awsapi.XMLEncoder) {
 
 func (x *Output16OutputShape) encodeXML(e *awsapi.XMLEncoder) {
 	e.String("FooEnum", x.FooEnum)
-	if x.ListEnums != nil {
-		e.Open("ListEnums")
-		encodeOutput16EC2EnumList(e, x.ListEnums)
-		e.Close("ListEnums")
-	}
+	e.Open("ListEnums")
+	encodeOutput16EC2EnumList(e, x.ListEnums)
+	e.Close("ListEnums")
 }
 
 func (x *Output1OutputShape) encodeXML(e *awsapi.XMLEncoder) {
@@ -474,19 +472,15 @@ func (x *Output2OutputShape) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *Output3OutputShape) encodeXML(e *awsapi.XMLEncoder) {
-	if x.ListMember != nil {
-		e.Open("ListMember")
-		encodeOutput3ListShape(e, x.ListMember)
-		e.Close("ListMember")
-	}
+	e.Open("ListMember")
+	encodeOutput3ListShape(e, x.ListMember)
+	e.Close("ListMember")
 }
 
 func (x *Output4OutputShape) encodeXML(e *awsapi.XMLEncoder) {
-	if x.ListMember != nil {
-		e.Open("ListMember")
-		encodeOutput4ListShape(e, x.ListMember)
-		e.Close("ListMember")
-	}
+	e.Open("ListMember")
+	encodeOutput4ListShape(e, x.ListMember)
+	e.Close("ListMember")
 }
 
 func (x *Output5OutputShape) encodeXML(e *awsapi.XMLEncoder) {
@@ -498,11 +492,9 @@ func (x *Output6OutputShape) encodeXML(e *awsapi.XMLEncoder) {
 }
 
 func (x *Output7OutputShape) encodeXML(e *awsapi.XMLEncoder) {
-	if x.List != nil {
-		e.Open("List")
-		encodeOutput7ListOfStructs(e, x.List)
-		e.Close("List")
-	}
+	e.Open("List")
+	encodeOutput7ListOfStructs(e, x.List)
+	e.Close("List")
 }
 
 func (x *Output7StructureShape) encodeXML(e *awsapi.XMLEncoder) {
