@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -61,7 +62,11 @@ func (s *Service) pool(ctx context.Context, id string) (*pool, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := &pool{ID: row.ID, AccountID: row.AccountID, poolDoc: row.Doc.V}
+		doc, err := s.openPool(&row)
+		if err != nil {
+			return nil, err
+		}
+		p := &pool{ID: row.ID, AccountID: row.AccountID, poolDoc: doc}
 		p.providers = s.providersOf(&p.Settings)
 		return p, nil
 	})
@@ -69,6 +74,44 @@ func (s *Service) pool(ctx context.Context, id string) (*pool, error) {
 		return nil, errPoolNotFound(id)
 	}
 	return p, err
+}
+
+// withSecret are the public providers whose application is written as key;secret.
+var withSecret = []string{"api.twitter.com", "www.digits.com"}
+
+const sealedMark = "sealed:" // what a pool of an earlier version has does not begin so
+
+// sealPool is a pool as it is stored, the secrets of its applications sealed.
+func (s *Service) sealPool(id string, doc poolDoc) db.JSON[poolDoc] {
+	apps := maps.Clone(doc.Settings.SupportedLoginProviders)
+	for _, name := range withSecret {
+		if app, ok := apps[name]; ok {
+			apps[name] = sealedMark + base64.StdEncoding.EncodeToString(s.appBox.Seal([]byte(app), []byte(id+" "+name)))
+		}
+	}
+	doc.Settings.SupportedLoginProviders = apps
+	return db.JSON[poolDoc]{V: doc}
+}
+
+// openPool undoes sealPool.
+func (s *Service) openPool(row *poolRow) (poolDoc, error) {
+	doc := row.Doc.V
+	for _, name := range withSecret {
+		text, ok := strings.CutPrefix(doc.Settings.SupportedLoginProviders[name], sealedMark)
+		if !ok {
+			continue
+		}
+		sealed, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return doc, fmt.Errorf("identity pool %s: %s: %w", row.ID, name, err)
+		}
+		app, err := s.appBox.Open(sealed, []byte(row.ID+" "+name))
+		if err != nil {
+			return doc, fmt.Errorf("identity pool %s: %s: %w", row.ID, name, err)
+		}
+		doc.Settings.SupportedLoginProviders[name] = string(app)
+	}
+	return doc, nil
 }
 
 // ownPool returns a pool of the caller's account; another account's is unknown to it.
@@ -96,13 +139,15 @@ func (s *Service) change(ctx context.Context, id string, edit func(*poolDoc) err
 		} else if err != nil {
 			return err
 		}
-		if err := edit(&row.Doc.V); err != nil {
+		if doc, err = s.openPool(&row); err != nil {
 			return err
 		}
-		doc = row.Doc.V
+		if err := edit(&doc); err != nil {
+			return err
+		}
 		tx.Invalidate(scope(id))
 		return db.Changed(tx.ExecContext(ctx, `UPDATE identity_pools SET name = $1, modified = $2, doc = $3, rev = rev + 1 WHERE id = $4 AND rev = $5`,
-			*doc.Settings.IdentityPoolName, s.Now().UnixMicro(), row.Doc, id, row.Rev))
+			*doc.Settings.IdentityPoolName, s.Now().UnixMicro(), s.sealPool(id, doc), id, row.Rev))
 	})
 	return &doc, err
 }
@@ -136,7 +181,7 @@ func (s *Service) CreateIdentityPool(ctx context.Context, in *api.CreateIdentity
 		}
 		now := s.Now().UnixMicro()
 		_, err = tx.ExecContext(ctx, `INSERT INTO identity_pools (id, account_id, name, created, modified, rev, doc) VALUES ($1, $2, $3, $4, $5, 1, $6)`,
-			*settings.IdentityPoolId, caller.AccountID, *settings.IdentityPoolName, now, now, db.JSON[poolDoc]{V: poolDoc{Settings: settings}})
+			*settings.IdentityPoolId, caller.AccountID, *settings.IdentityPoolName, now, now, s.sealPool(*settings.IdentityPoolId, poolDoc{Settings: settings}))
 		return err
 	})
 	if err != nil {

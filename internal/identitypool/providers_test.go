@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentity/types"
 	sdkiam "github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"usher/internal/db"
 	"usher/internal/db/dbtest"
 	"usher/internal/token"
 )
@@ -200,6 +202,45 @@ func TestOAuth1(t *testing.T) {
 	if want := "tnnArxj06cWHq44gCs1OSKk/jLY="; got != want {
 		t.Errorf("signature %s, want %s", got, want)
 	}
+}
+
+// TestSecretsOfApplications: they are sealed where they are stored, also after a change, and told as they were given; those
+// that an earlier version has stored are read.
+func TestSecretsOfApplications(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		apps := map[string]string{"api.twitter.com": "key;twitter-secret", "www.digits.com": "key;digits-secret", "accounts.google.com": "google-app"}
+		pool := w.newPool(func(in *sdk.CreateIdentityPoolInput) { in.SupportedLoginProviders = apps })
+		stored := func() string {
+			doc, err := db.One[string](ctx, w.db, `SELECT doc FROM identity_pools WHERE id = $1`, pool)
+			check(t, err)
+			return doc
+		}
+		wantApps := func() {
+			t.Helper()
+			d, err := w.admin.DescribeIdentityPool(ctx, &sdk.DescribeIdentityPoolInput{IdentityPoolId: &pool})
+			check(t, err)
+			if !maps.Equal(d.SupportedLoginProviders, apps) {
+				t.Errorf("described as %v", d.SupportedLoginProviders)
+			}
+		}
+		wantApps()
+		created := stored()
+		w.setRoles(pool, map[string]string{"authenticated": w.role("User", pool, "authenticated", "")}, nil)
+		wantApps()
+		for _, doc := range []string{created, stored()} {
+			if strings.Contains(doc, "-secret") || !strings.Contains(doc, "google-app") {
+				t.Errorf("stored as %s", doc)
+			}
+		}
+		check(t, w.db.Tx(ctx, func(tx *db.Tx) error {
+			tx.Invalidate(scope(pool))
+			_, err := tx.ExecContext(ctx, `UPDATE identity_pools SET doc = $1 WHERE id = $2`,
+				fmt.Sprintf(`{"Settings":{"IdentityPoolId":%q,"IdentityPoolName":"app","AllowUnauthenticatedIdentities":true,"AllowClassicFlow":true,
+					"SupportedLoginProviders":{"api.twitter.com":"key;twitter-secret","www.digits.com":"key;digits-secret","accounts.google.com":"google-app"}}}`, pool), pool)
+			return err
+		}))
+		wantApps()
+	})
 }
 
 // TestUploadedKeys: a provider whose keys were uploaded is not asked for them, and what they verify counts for its account

@@ -92,6 +92,7 @@ type Service struct {
 	verified *token.VerifiedCache // of user pools here and of our own
 	foreign  *token.VerifiedCache
 	keyBox   *seal.Box
+	appBox   *seal.Box // of the secrets of public providers' applications
 	keys     *db.Cache[struct{}, *signingKeys]
 	guests   guestLimit
 }
@@ -107,6 +108,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		verified: token.NewVerifiedCache(50_000),
 		foreign:  token.NewVerifiedCache(50_000),
 		keyBox:   c.Seal.Box("identity-keys"),
+		appBox:   c.Seal.Box("identity-apps"),
 		guests:   guestLimit{perMinute: c.GuestsPerMinute, clients: map[netip.Prefix]guestBucket{}},
 		keys:     db.NewCache[struct{}, *signingKeys](c.DB, "identity keys", 1),
 	}
