@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"usher/internal/access"
 	"usher/internal/iam"
+	"usher/internal/ids"
 	"usher/internal/sts"
 )
 
@@ -70,7 +72,7 @@ var revocable = map[string]sts.SubjectKind{
 	"identity": sts.SessionsOfIdentity, "sub": sts.SessionsOfUserSub, "sign-in": sts.SessionsOfSignIn,
 }
 
-// Revoke ends sessions at once: those of a role or user by ARN, of a long-term or the one of a temporary access key id, of an
+// Revoke ends sessions at once, and refuses what can have none, so that nobody relies on a slip of the pen: those of a role or user by ARN, of a long-term or the one of a temporary access key id, of an
 // identity id, of the sub or the origin_jti of a user of a user pool.
 func (s *Server) Revoke(ctx context.Context, kind, what string) error {
 	subject := sts.Subject{Kind: revocable[kind], ID: what}
@@ -78,6 +80,9 @@ func (s *Server) Revoke(ctx context.Context, kind, what string) error {
 	case "role", "user":
 		if account, ok := strings.CutPrefix(what, "arn:aws:iam::"); ok && kind == "user" && strings.HasSuffix(account, ":root") {
 			subject.ID = strings.TrimSuffix(account, ":root")
+			if ok, err := s.iam.AccountExists(ctx, subject.ID); err != nil || !ok {
+				return errors.Join(err, fmt.Errorf("there is no account %s", subject.ID))
+			}
 			break
 		}
 		id, ok, err := s.iam.ResolvePrincipal(ctx, s.db, "AWS", what)
@@ -96,16 +101,39 @@ func (s *Server) Revoke(ctx context.Context, kind, what string) error {
 		if !strings.HasPrefix(what, "ASIA") {
 			return errors.New("the access key id of a session begins with ASIA")
 		}
-	case "identity", "sub", "sign-in":
+	case "identity":
+		if region, id, _ := strings.Cut(what, ":"); region == "" || !isUUID(id) {
+			return fmt.Errorf("%q is no identity id, such as us-east-1:11111111-2222-3333-4444-555555555555", what)
+		}
+	case "sub", "sign-in":
+		if !isUUID(what) {
+			return fmt.Errorf("%q is no %s, such as 11111111-2222-3333-4444-555555555555", what, map[string]string{"sub": "sub of a user", "sign-in": "origin_jti of a token"}[kind])
+		}
 	default:
 		return fmt.Errorf("cannot revoke %q; want role, user, key, session, identity, sub or sign-in", kind)
 	}
-	if subject.ID == "" || len(subject.ID) > 256 {
-		return fmt.Errorf("nothing to revoke is named %q", what)
+	if kind == "key" || kind == "session" { // which may be gone, while what it led to lives
+		account, ok := ids.AccountOf(what)
+		if ok {
+			var err error
+			if ok, err = s.iam.AccountExists(ctx, account); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			return fmt.Errorf("%s is no access key id of this server", what)
+		}
+	}
+	if err := s.sts.Revoke(ctx, subject); err != nil {
+		return err
 	}
 	s.log.Info("sessions revoked", "kind", kind, "subject", what)
-	return s.sts.Revoke(ctx, subject)
+	return nil
 }
+
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func isUUID(text string) bool { return uuid.MatchString(text) }
 
 // CreateAccount makes an account and returns the access key of its user admin.
 func (c Control) CreateAccount(ctx context.Context, name string) (iam.KeyPair, error) {

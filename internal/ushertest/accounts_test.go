@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -15,6 +16,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"usher/internal/ids"
 	"usher/internal/ushertest"
 )
 
@@ -257,9 +259,17 @@ func TestRoleOfAnotherAccount(t *testing.T) {
 		if err := readShared(t, must(assume("contract-7"))(t)); err != nil {
 			t.Errorf("a session after the revocation: %v", err)
 		}
-		for _, bad := range [][2]string{{"role", *role + "x"}, {"user", *role}, {"role", "*"}, {"role", w.idB}, {"key", "ASIAX"}, {"session", "AKIAX"}, {"identity", ""}, {"everything", "x"}} {
+		for _, bad := range [][2]string{{"role", *role + "x"}, {"user", *role}, {"role", "*"}, {"role", w.idB}, {"key", "ASIAX"}, {"session", "AKIAX"},
+			{"key", "AKIAX"}, {"key", "AKIAIOSFODNN7EXAMPLE"}, {"session", "ASIAIOSFODNN7EXAMPLE"}, {"user", "arn:aws:iam::123:root"}, {"user", "arn:aws:iam::000000000000:root"},
+			{"identity", ""}, {"identity", "us-east-1"}, {"identity", "us-east-1:x"}, {"sub", "alice"}, {"sub", ""}, {"sign-in", "x"}, {"everything", "x"}} {
 			if err := s.Server.Revoke(t.Context(), bad[0], bad[1]); err == nil {
 				t.Errorf("revoked %s", bad)
+			}
+		}
+		for _, good := range [][2]string{{"user", "arn:aws:iam::" + w.idB + ":root"}, {"key", ids.AccessKey(w.idB)}, {"session", ids.SessionKey(w.idB)}, // deleted, as far as it knows
+			{"identity", ids.Identity("us-east-1", time.Now())}, {"sub", ids.Sub()}, {"sign-in", ids.UUID()}} {
+			if err := s.Server.Revoke(t.Context(), good[0], good[1]); err != nil {
+				t.Errorf("%s: %v", good, err)
 			}
 		}
 	})
