@@ -631,6 +631,7 @@ func TestRoleMappings(t *testing.T) {
 			{"no roles", byToken(deny), nil, "", deniedHost},
 			{"custom role among the roles", byToken(deny), claims{"cognito:roles": []string{arn("Sales"), arn("Legal")}, "cognito:preferred_role": arn("Legal")}, "Sales", "Sales"},
 			{"custom role among the roles in one string", byToken(deny), claims{"cognito:roles": arn("Sales") + "," + arn("Legal")}, "Sales", "Sales"},
+			{"custom role among the roles in one string with spaces", byToken(deny), claims{"cognito:roles": arn("Sales") + ", " + arn("Legal")}, "Legal", "Legal"},
 			{"custom role not among the roles", byToken(fallback), claims{"cognito:roles": []string{arn("Sales")}}, "Legal", forbidden("Legal")},
 		} {
 			t.Run(c.name, func(t *testing.T) {

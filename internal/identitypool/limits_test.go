@@ -82,7 +82,7 @@ func TestLimits(t *testing.T) {
 		const (
 			invalid    = "InvalidParameterException: "
 			validation = "ValidationException: 1 validation error detected: "
-			notFound   = "ResourceNotFoundException: "
+			notFound   = "ResourceNotFoundException: Resource 'arn:"
 			identifier = invalid + "The developer user identifier must have 1 to 1024 bytes."
 		)
 		for _, c := range []struct {

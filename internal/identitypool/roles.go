@@ -213,6 +213,9 @@ func tokenRole(l *login, custom *string) string {
 	roles := texts(raw)
 	if len(roles) == 1 { // may be a list in one string
 		roles = strings.Split(roles[0], ",")
+		for i, role := range roles {
+			roles[i] = strings.TrimSpace(role)
+		}
 	}
 	if custom != nil {
 		if slices.Contains(roles, *custom) {

@@ -194,7 +194,7 @@ func (s *Service) poolTargets(ctx context.Context, id string, keys map[string][]
 
 func (s *Service) arnTargets(ctx context.Context, text string, keys map[string][]string) ([]awsapi.Target, error) {
 	id, err := s.idOfARN(ctx, text)
-	if err != nil {
+	if err != nil && !errors.Is(err, api.ErrResourceNotFound) {
 		return nil, err
 	}
 	return s.poolTargets(ctx, id, keys)
@@ -235,15 +235,16 @@ func (s *Service) poolARN(account, id string) string {
 	return arn.ARN{Partition: "aws", Service: "cognito-identity", Region: s.Region, AccountID: account, Resource: "identitypool/" + id}.String()
 }
 
-// idOfARN returns the id of the pool that has an ARN; "" if none has.
+// idOfARN returns the id of the pool that has an ARN.
 func (s *Service) idOfARN(ctx context.Context, text string) (string, error) {
+	unknown := api.ErrResourceNotFound.Msg("Resource '%s' not found.", text)
 	_, id, _ := strings.Cut(text, ":identitypool/")
 	if !isText(id) {
-		return "", nil
+		return "", unknown
 	}
 	p, err := s.pool(ctx, id)
 	if errors.Is(err, api.ErrResourceNotFound) || err == nil && s.poolARN(p.AccountID, id) != text {
-		return "", nil
+		return "", unknown
 	}
 	return id, err
 }
