@@ -67,7 +67,7 @@ func TestValidationMessages(t *testing.T) {
 		{"seen: sensitive", new(cognitoidp.SignUpRequest), idp, `{"ClientId":"a","Username":"","Password":""}`,
 			`Value at 'username'` + failed + `Member must have length greater than or equal to 1; ` +
 				`Value at 'username'` + failed + `Member must satisfy regular expression pattern: [\p{L}\p{M}\p{S}\p{N}\p{P}]+; ` +
-				`Value at 'password'` + failed + `Member must satisfy regular expression pattern: [\S]+`},
+				`Value at 'password'` + failed + `Member must satisfy regular expression pattern: ^[\S]+.*[\S]+$`},
 		{"seen: scalar list", new(cognitoidp.CreateUserPoolClientRequest), idp, `{"UserPoolId":"a_1","ClientName":"c","AllowedOAuthFlows":["token"]}`,
 			`Value '[token]' at 'allowedOAuthFlows'` + failed + `Member must satisfy constraint: [Member must satisfy enum value set: [code, implicit, client_credentials]]`},
 		{"enum", new(cognitoidp.CreateUserPoolRequest), idp, `{"PoolName":"p","MfaConfiguration":"MAYBE"}`,
@@ -140,7 +140,7 @@ func TestValid(t *testing.T) {
 		p    *awsapi.Protocol
 		text string
 	}{
-		{new(cognitoidp.SignUpRequest), cognitoidp.Protocol, `{"ClientId":"a","Username":"` + emoji + `","Password":"p"}`},
+		{new(cognitoidp.SignUpRequest), cognitoidp.Protocol, `{"ClientId":"a","Username":"` + emoji + `","Password":"pw"}`},
 		{new(cognitoidp.SignUpRequest), cognitoidp.Protocol, `{"ClientId":"a","Username":"u","UserAttributes":null,"Password":null}`},
 		{new(cognitoidp.CreateUserPoolRequest), cognitoidp.Protocol, `{"PoolName":"a pool","SmsConfiguration":{"SnsCallerArn":""}}`},
 		{new(sts.AssumeRoleRequest), sts.Protocol, `RoleArn=arn:aws:iam::111122223333:role/r&RoleSessionName=ab&PolicyArns=`},

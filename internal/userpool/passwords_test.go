@@ -3,6 +3,9 @@ package userpool
 import (
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
+
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
 )
@@ -53,4 +56,28 @@ func TestGeneratePassword(t *testing.T) {
 		}
 		seen[password] = true
 	}
+}
+
+// TestPassphrase: a password may hold blanks, which count as symbols, but neither begin nor end with one.
+func TestPassphrase(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t)
+		app.mustCreate(t, "ann")
+		set := func(password string) error {
+			_, err := ts.sdk.AdminSetUserPassword(t.Context(), &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: aws.String("ann"), Password: &password, Permanent: true})
+			return err
+		}
+		const phrase = "Correct horse 2 staple"
+		if err := set(phrase); err != nil {
+			t.Fatal(err)
+		}
+		app.signIn(t, "ann", phrase)
+		if _, err := app.srp(t, "ann", phrase); err != nil {
+			t.Error(err)
+		}
+		for _, password := range []string{" Correct horse 2", "Correct horse 2 ", "Correct horse\n2"} {
+			wantError(t, password, set(password), "InvalidParameterException",
+				`1 validation error detected: Value at 'password' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[\S]+.*[\S]+$`)
+		}
+	})
 }

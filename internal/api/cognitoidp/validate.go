@@ -2103,7 +2103,7 @@ var rulePasswordHistorySizeType = awsapi.NumberRule{Min: 0, HasMin: true, Max: 2
 
 var rulePasswordPolicyMinLengthType = awsapi.NumberRule{Min: 6, HasMin: true, Max: 99, HasMax: true}
 
-var rulePasswordType = awsapi.StringRule{Max: 256, Pattern: awsapi.NewPattern(`[\S]+`, `[\S]+`), Sensitive: true}
+var rulePasswordType = awsapi.StringRule{Max: 256, Pattern: awsapi.NewPattern(`^[\S]+.*[\S]+$`, `^[\S]+.*[\S]+$`), Sensitive: true}
 
 var rulePoolQueryLimitType = awsapi.NumberRule{Min: 1, HasMin: true, Max: 60, HasMax: true}
 
