@@ -87,6 +87,28 @@ func (p *pool) inventedDelivery(name string) delivery {
 	return p.inventedAddress(attrEmail, name)
 }
 
+// unsentDelivery is where a code is said to go that is not sent to u, whom an unsigned request calls name. Every operation
+// names the same place for the same name, as for one that nobody has: of a user who exists, it is the place where another
+// operation would send him a code.
+func (p *pool) unsentDelivery(u *user, name string) delivery {
+	made := p.inventedDelivery(name)
+	if u.invented() || !u.Enabled {
+		return made
+	}
+	if to, err := p.recoveryDelivery(u); err == nil {
+		return to
+	}
+	if to, sends := p.confirmationDelivery(u); sends {
+		return to
+	}
+	for _, attr := range []string{attrEmail, attrPhone} {
+		if value := u.attributes()[attr]; value != "" {
+			return delivery{attr, value}
+		}
+	}
+	return made
+}
+
 // inventedAddress is the e-mail address or phone number that an invented user is said to have.
 func (p *pool) inventedAddress(attr, name string) delivery {
 	if attr == attrEmail && strings.Contains(name, "@") || attr == attrPhone && strings.HasPrefix(name, "+") {

@@ -215,3 +215,41 @@ func shape(t *testing.T, body []byte, name string) string {
 	}
 	return string(text)
 }
+
+// TestExistenceByDestination: where codes are said to go does not tell who exists, by one operation that names his own address
+// and another that names an invented one.
+func TestExistenceByDestination(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t, hidden)
+		app.user(t, "confirmed")
+		app.signUp(t, "unconfirmed")
+		app.mustCreate(t, "invited", "email", "i@example.com", "email_verified", "true")
+		app.mustCreate(t, "unverified", "email", "u@example.com")
+		app.mustCreate(t, "verified-phone", "email", "v@example.com", "phone_number", "+15550001234", "phone_number_verified", "true")
+		for _, name := range []string{"unverified", "verified-phone"} {
+			if _, err := ts.sdk.AdminSetUserPassword(t.Context(), &cip.AdminSetUserPasswordInput{UserPoolId: &app.pool, Username: &name, Password: aws.String(testPassword), Permanent: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		app.user(t, "disabled")
+		app.signUp(t, "never")
+		for _, name := range []string{"disabled", "never"} {
+			if _, err := ts.sdk.AdminDisableUser(t.Context(), &cip.AdminDisableUserInput{UserPoolId: &app.pool, Username: &name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{"confirmed", "unconfirmed", "invited", "unverified", "verified-phone", "disabled", "never", "missing"} {
+			forgot, err := app.sdk.ForgotPassword(t.Context(), &cip.ForgotPasswordInput{ClientId: &app.app, Username: &name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			resent, err := app.sdk.ResendConfirmationCode(t.Context(), &cip.ResendConfirmationCodeInput{ClientId: &app.app, Username: &name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a, b := forgot.CodeDeliveryDetails, resent.CodeDeliveryDetails; *a.Destination != *b.Destination || a.DeliveryMedium != b.DeliveryMedium || *a.AttributeName != *b.AttributeName {
+				t.Errorf("%s: %s %s for a password, %s %s for a confirmation", name, a.DeliveryMedium, *a.Destination, b.DeliveryMedium, *b.Destination)
+			}
+		}
+	})
+}

@@ -31,12 +31,12 @@ func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPassw
 		if err == nil && !u.Enabled {
 			err = errUserDisabled
 		}
-		inventedTo := p.inventedDelivery(*in.Username)
+		unsent := p.unsentDelivery(u, *in.Username)
 		if c.hidesUsers() && (err != nil || u.invented()) {
 			if p.adminRecoversOnly() {
 				return nil, to, errContactAdministrator // whoever the user is
 			}
-			return fake, inventedTo, nil
+			return fake, unsent, nil
 		}
 		return u, to, err
 	}

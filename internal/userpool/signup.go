@@ -200,12 +200,12 @@ func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.Res
 			return nil, delivery{}, err
 		}
 		to, sends := p.confirmationDelivery(u)
-		inventedTo := p.inventedDelivery(*in.Username)
+		unsent := p.unsentDelivery(u, *in.Username)
 		switch {
-		case u.Status == cognitoidp.UserStatusTypeUnconfirmed && sends:
+		case u.Status == cognitoidp.UserStatusTypeUnconfirmed && sends && (u.Enabled || !c.hidesUsers()):
 			return u, to, nil
 		case c.hidesUsers():
-			return fake, inventedTo, nil
+			return fake, unsent, nil
 		case u.Status != cognitoidp.UserStatusTypeUnconfirmed:
 			return nil, to, errAlreadyConfirmed
 		}
