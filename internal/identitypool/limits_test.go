@@ -12,6 +12,27 @@ import (
 	"usher/internal/db"
 )
 
+// TestUnset: what is sent empty is not set, and answers do not have it.
+func TestUnset(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		pool := w.newPool(nil)
+		w.setRoles(pool, map[string]string{}, map[string]types.RoleMapping{})
+		r, err := w.admin.GetIdentityPoolRoles(ctx, &sdk.GetIdentityPoolRolesInput{IdentityPoolId: &pool})
+		check(t, err)
+		if r.Roles != nil || r.RoleMappings != nil {
+			t.Errorf("roles %v, mappings %v", r.Roles, r.RoleMappings)
+		}
+		_, err = w.admin.UpdateIdentityPool(ctx, &sdk.UpdateIdentityPoolInput{IdentityPoolId: &pool, IdentityPoolName: aws.String("app"), SupportedLoginProviders: map[string]string{},
+			CognitoIdentityProviders: []types.CognitoIdentityProvider{}, OpenIdConnectProviderARNs: []string{}, SamlProviderARNs: []string{}})
+		check(t, err)
+		d, err := w.admin.DescribeIdentityPool(ctx, &sdk.DescribeIdentityPoolInput{IdentityPoolId: &pool})
+		check(t, err)
+		if d.SupportedLoginProviders != nil || d.CognitoIdentityProviders != nil || d.OpenIdConnectProviderARNs != nil || d.SamlProviderARNs != nil {
+			t.Errorf("pool %+v", d)
+		}
+	})
+}
+
 // TestLimits: what is as long as it may be is taken, and one more is refused with the error that AWS has for it.
 func TestLimits(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

@@ -195,6 +195,8 @@ func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account str
 	if p.AllowClassicFlow == nil {
 		p.AllowClassicFlow = new(false)
 	}
+	p.SupportedLoginProviders, p.CognitoIdentityProviders = mapOrNil(p.SupportedLoginProviders), listOrNil(p.CognitoIdentityProviders)
+	p.OpenIdConnectProviderARNs, p.SamlProviderARNs = listOrNil(p.OpenIdConnectProviderARNs), listOrNil(p.SamlProviderARNs)
 	if p.IdentityPoolTags == nil {
 		p.IdentityPoolTags = map[string]string{}
 	}
@@ -254,6 +256,21 @@ func (s *Service) complete(ctx context.Context, p *api.IdentityPool, account str
 		}
 	}
 	return nil
+}
+
+// mapOrNil and listOrNil return what an empty member is stored as: answers have only members that are set.
+func mapOrNil[M ~map[K]V, K comparable, V any](m M) M {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+func listOrNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // DescribeIdentityPool implements the operation.

@@ -61,7 +61,7 @@ func (s *Service) SetIdentityPoolRoles(ctx context.Context, in *api.SetIdentityP
 		if err := s.checkMapped(&doc.Settings, in.RoleMappings); err != nil {
 			return err
 		}
-		doc.Roles, doc.RoleMappings = in.Roles, in.RoleMappings
+		doc.Roles, doc.RoleMappings = mapOrNil(in.Roles), mapOrNil(in.RoleMappings)
 		return nil
 	})
 	return err
