@@ -722,10 +722,13 @@ func TestEmptyLists(t *testing.T) {
 	})
 }
 
-// wantLists looks for lists that were not in an answer. Tags of what is listed, and details of decisions, AWS leaves out.
+// wantLists looks for lists that were not in an answer. Tags of what is listed, and decisions on resources that were not named, AWS leaves out.
 func wantLists(t *testing.T, path string, v reflect.Value) {
 	for i := range v.NumField() {
 		f, name := v.Field(i), v.Type().Field(i).Name
+		if name == "EvalDecisionDetails" && f.IsNil() {
+			t.Errorf("%s: no %s", path, name)
+		}
 		if f.Kind() != reflect.Slice || strings.Contains(path, "/") && (name == "Tags" || name == "ResourceSpecificResults") {
 			continue
 		}

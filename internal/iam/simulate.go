@@ -488,9 +488,6 @@ func (sim *simulation) boundaryDetail(x *policy.Explanation) *iam.PermissionsBou
 // details tells, where caller and resource are of different accounts, what each side says. Beyond AWS, it names the
 // condition keys that nobody knows, which AWS would count as absent.
 func (sim *simulation) details(r *policy.Request, x *policy.Explanation) map[string]string {
-	if r.Resource == everyResource && len(x.UnknownKeys) == 0 {
-		return nil
-	}
 	list := map[string]string{}
 	if r.Resource != everyResource && r.ResourceAccount != r.Principal.AccountID {
 		list["IAM Policy"], list["Resource Policy"] = layerDecision(x, policy.IdentityBased), layerDecision(x, policy.ResourceBased)
