@@ -783,6 +783,8 @@ func TestWebIdentity(t *testing.T) {
 		const notAuthorized = "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity"
 		const notJWT = "InvalidIdentityToken: The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 		const noKey = "InvalidIdentityToken: Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements"
+		const rejectedTags = "IDPRejectedClaim: The tags claim of the ID Token is not valid"
+		const rejectedSource = `IDPRejectedClaim: Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with "aws:"`
 		for _, c := range []struct {
 			what  string
 			role  *string
@@ -813,7 +815,15 @@ func TestWebIdentity(t *testing.T) {
 			{"a role of another account", elsewhere, pool.sign(t, good), "InvalidIdentityToken: No OpenIDConnect provider found in your account for " + iss},
 			{"a role that trusts everybody", everybody, pool.sign(t, good), notAuthorized},
 			{"tags without permission", role, pool.sign(t, with(good, "https://aws.amazon.com/tags", claims{"principal_tags": claims{"a": []string{"b"}}})), notAuthorized},
-			{"tags of the wrong shape", role, pool.sign(t, with(good, "https://aws.amazon.com/tags", claims{"principal_tags": claims{"a": []string{"b", "c"}}})), "IDPRejectedClaim: The tags claim of the ID Token is not valid"},
+			{"tags of the wrong shape", role, pool.sign(t, with(good, "https://aws.amazon.com/tags", claims{"principal_tags": claims{"a": []string{"b", "c"}}})), rejectedTags},
+			{"a tag's key of other characters", role, pool.sign(t, with(good, "https://aws.amazon.com/tags", claims{"principal_tags": claims{"a*": []string{"b"}}})), rejectedTags},
+			{"a tag's value of other characters", role, pool.sign(t, with(good, "https://aws.amazon.com/tags", claims{"principal_tags": claims{"a": []string{"b\n"}}})), rejectedTags},
+			{"a tag in a claim of its own, without permission", role, pool.sign(t, with(good, "https://aws.amazon.com/tags/principal_tags/a", "b")), notAuthorized},
+			{"a tag of two values in a claim of its own", role, pool.sign(t, with(good, "https://aws.amazon.com/tags/principal_tags/a", []string{"b", "c"})), rejectedTags},
+			{"a tag that is no text", role, pool.sign(t, with(good, "https://aws.amazon.com/tags/principal_tags/a", 1)), rejectedTags},
+			{"a transitive tag that is none", role, pool.sign(t, with(good, "https://aws.amazon.com/tags/transitive_tag_keys", []string{"a"})), "InvalidParameterValue: The specified transitive tag key must be included in the requested tags."},
+			{"a source identity that is no text", role, pool.sign(t, with(good, "https://aws.amazon.com/source_identity", 5)), rejectedSource},
+			{"a source identity of other characters", role, pool.sign(t, with(good, "https://aws.amazon.com/source_identity", "a b")), rejectedSource},
 			{"an ARN that is none", aws.String("nothing-valid-in-here"), pool.sign(t, good), "ValidationError: nothing-valid-in-here is invalid"},
 		} {
 			_, err := assume(c.role, c.token)
@@ -866,11 +876,16 @@ func TestRemoteIssuer(t *testing.T) {
 	role := w.role(a, "app", `{"Effect":"Allow","Principal":{"Federated":"`+*provider+`"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession"],"Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.1"}}}`, `{"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws:PrincipalTag/team}"}`)
 	now := time.Now().Unix()
 	good := claims{"iss": base, "aud": []string{"app1"}, "sub": "s-1", "iat": now, "exp": now + 600, "https://aws.amazon.com/tags": claims{"principal_tags": claims{"team": []string{"red"}}}}
-	for i := range 3 {
-		text := idp.sign(t, with(good, "jti", i/2))
+	flat := with(good, "https://aws.amazon.com/tags", nil) // the same in claims that are no objects
+	flat["https://aws.amazon.com/tags/principal_tags/team"], flat["https://aws.amazon.com/tags/transitive_tag_keys"] = "red", []string{"team"}
+	for i, c := range []claims{with(good, "jti", 1), with(good, "jti", 1), with(good, "jti", 2), flat} {
+		text := idp.sign(t, c)
 		out := must(w.nobody().AssumeRoleWithWebIdentity(w.ctx(), &sdksts.AssumeRoleWithWebIdentityInput{RoleArn: role, RoleSessionName: aws.String("web"), WebIdentityToken: &text}))(t)
 		if _, err := w.temp(out.Credentials).IAM.GetUser(w.ctx(), &sdkiam.GetUserInput{UserName: aws.String("red")}); !strings.HasPrefix(failure(err), "NoSuchEntity") {
-			t.Errorf("tag of the token: %s", failure(err))
+			t.Errorf("%d: tag of the token: %s", i, failure(err))
+		}
+		if _, err := w.temp(out.Credentials).IAM.GetUser(w.ctx(), &sdkiam.GetUserInput{UserName: aws.String("blue")}); !strings.HasPrefix(failure(err), "AccessDenied") {
+			t.Errorf("%d: another tag: %s", i, failure(err))
 		}
 	}
 	if n := fetched.Load(); n != 1 {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"usher/internal/access"
 	"usher/internal/api/sts"
@@ -448,7 +449,8 @@ func identify(c token.Claims, from *issuer, now time.Time) (*externalIdentity, e
 	if from.kind == 0 {
 		id.addKnown(c)
 	}
-	if id.source, ok = c.String(claimSourceIdentity); ok && !validSourceIdentity(id.source) {
+	id.source, _ = c.String(claimSourceIdentity)
+	if _, given := c.Get(claimSourceIdentity); given && !validSourceIdentity(id.source) {
 		return nil, sts.ErrIDPRejectedClaim.Msg("Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with \"aws:\"")
 	}
 	return id, id.readTags(c)
@@ -487,26 +489,50 @@ func validSourceIdentity(v string) bool {
 	return strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=,.@-") == ""
 }
 
-// readTags reads the session tags that a token carries (IAM User Guide, "Pass session tags in AWS STS": one value each).
+// readTags reads the session tags that a token carries, in one claim or, from providers whose claims cannot be objects, in
+// one for each tag (IAM User Guide, "Pass session tags in AWS STS"). A tag has one value.
 func (id *externalIdentity) readTags(c token.Claims) error {
-	raw, ok := c.Get(claimTags)
-	if !ok {
-		return nil
-	}
+	rejected := sts.ErrIDPRejectedClaim.Msg("The tags claim of the ID Token is not valid")
 	var claim struct {
 		PrincipalTags     map[string][]string `json:"principal_tags"`
 		TransitiveTagKeys []string            `json:"transitive_tag_keys"`
 	}
-	rejected := sts.ErrIDPRejectedClaim.Msg("The tags claim of the ID Token is not valid")
-	if json.Unmarshal(raw, &claim) != nil || len(claim.PrincipalTags) > 50 {
+	if raw, ok := c.Get(claimTags); ok && json.Unmarshal(raw, &claim) != nil {
 		return rejected
 	}
 	var tags []sts.Tag
-	for key, values := range claim.PrincipalTags {
-		if len(values) != 1 || len(key) < 1 || len(key) > 128 || len(values[0]) > 256 {
-			return rejected
+	add := func(key string, values []string) bool {
+		if n := utf8.RuneCountInString(key); len(values) != 1 || n < 1 || n > 128 || utf8.RuneCountInString(values[0]) > 256 {
+			return false
+		}
+		if id.principal != IdentityPools && !(tagText.MatchString(key) && tagText.MatchString(values[0])) {
+			return false
 		}
 		tags = append(tags, sts.Tag{Key: &key, Value: &values[0]})
+		return true
+	}
+	for key, values := range claim.PrincipalTags {
+		if !add(key, values) {
+			return rejected
+		}
+	}
+	for _, name := range c.Names() {
+		rest, ok := strings.CutPrefix(name, claimTags+"/")
+		if !ok {
+			continue
+		}
+		values, ok := c.Strings(name)
+		if key, isTag := strings.CutPrefix(rest, "principal_tags/"); isTag {
+			ok = ok && add(key, values)
+		} else if rest == "transitive_tag_keys" {
+			claim.TransitiveTagKeys = append(claim.TransitiveTagKeys, values...)
+		}
+		if !ok {
+			return rejected
+		}
+	}
+	if len(tags) > 50 {
+		return rejected
 	}
 	slices.SortFunc(tags, func(a, b sts.Tag) int { return strings.Compare(*a.Key, *b.Key) })
 	var err error
