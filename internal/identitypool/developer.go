@@ -11,6 +11,7 @@ import (
 	"time"
 
 	api "usher/internal/api/cognitoidentity"
+	"usher/internal/awsapi"
 	"usher/internal/db"
 	"usher/internal/token"
 )
@@ -177,6 +178,7 @@ func (s *Service) LookupDeveloperIdentity(ctx context.Context, in *api.LookupDev
 			return nil, err
 		}
 		if in.IdentityId != nil && *in.IdentityId != id {
+			awsapi.Detail(ctx, "the developer user identifier is of identity %s", id)
 			return nil, errLinked
 		}
 		return &api.LookupDeveloperIdentityResponse{IdentityId: &id, DeveloperUserIdentifierList: []string{*in.DeveloperUserIdentifier}}, nil
@@ -285,6 +287,7 @@ func (s *Service) UnlinkDeveloperIdentity(ctx context.Context, in *api.UnlinkDev
 			return err
 		}
 		if owner != i.ID {
+			awsapi.Detail(ctx, "the developer user identifier is of identity %s", owner)
 			return errLinked
 		}
 		return s.unlink(ctx, tx, &i.identity, provider, *in.DeveloperUserIdentifier)

@@ -116,6 +116,10 @@ func TestDeveloperIdentities(t *testing.T) {
 			in.IdentityId, in.DeveloperUserIdentifier = &person, aws.String("ann")
 		})
 		wantError(t, err, "ResourceConflictException: ")
+		w.wantExplained("the developer user identifier is of identity " + id)
+		_, err = w.admin.UnlinkDeveloperIdentity(ctx, &sdk.UnlinkDeveloperIdentityInput{IdentityPoolId: &pool, IdentityId: &person, DeveloperProviderName: aws.String(backend), DeveloperUserIdentifier: aws.String("ann")})
+		wantError(t, err, "ResourceConflictException: ")
+		w.wantExplained("the developer user identifier is of identity " + id)
 		_, err = lookup(func(in *sdk.LookupDeveloperIdentityInput) {})
 		wantError(t, err, "InvalidParameterException: ")
 		_, err = lookup(func(in *sdk.LookupDeveloperIdentityInput) { in.DeveloperUserIdentifier = aws.String("nobody") })
@@ -181,6 +185,7 @@ func TestDeveloperIdentities(t *testing.T) {
 		}
 		_, err = merge("dan", "eva")
 		wantError(t, err, "ResourceConflictException: Logins are already linked to another account.") // both have a user of people
+		w.wantExplained("identity "+person+" is a user's", "identity "+newer+" is a user's", `  its login is "dan" of `+backend, `  its login is "eva" of `+backend)
 		_, err = merge("nobody", "eva")
 		wantError(t, err, "ResourceNotFoundException: ")
 

@@ -211,6 +211,7 @@ func (s *Service) UnlinkIdentity(ctx context.Context, in *api.UnlinkIdentityInpu
 		} else if id, ok := s.names.userPool(name); ok {
 			remove = append(remove, id)
 		} else {
+			awsapi.Detail(ctx, "the login to remove is of %q; the providers of the pool are %q", name, p.providerNames())
 			return errNotPublic
 		}
 	}
@@ -229,6 +230,9 @@ func (s *Service) UnlinkIdentity(ctx context.Context, in *api.UnlinkIdentityInpu
 		}
 		return nil
 	})
+	if errors.Is(err, api.ErrNotAuthorized) {
+		s.explainLogins(ctx, p, i, logins)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -68,6 +69,16 @@ type world struct {
 	admin, nobody *sdk.Client
 	iamAdmin      *sdkiam.Client
 	stsNobody     *sdksts.Client
+}
+
+// wantExplained checks what the operator is told about the last call that failed.
+func (w *world) wantExplained(want ...string) {
+	w.t.Helper()
+	for _, line := range want {
+		if details := w.lastFailure.Load().Details; !slices.Contains(details, line) {
+			w.t.Errorf("explained by %q, without %q", details, line)
+		}
+	}
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }

@@ -91,6 +91,14 @@ func TestExplainIdentityPools(t *testing.T) {
 				[]string{"Missing a required claim: aud", `the login with the key "` + c.provider + `" was refused`}},
 			{"a stranger's login", nil, func() error { return credentials(id, mallory, "") },
 				[]string{"identity " + id + " is a user's", `its login is "` + sub + `" of ` + c.provider, "is of no identity yet"}},
+			{"an unlinking with a stranger's login", nil, func() error {
+				_, err := c.open.Identities.UnlinkIdentity(c.ctx, &cognitoidentity.UnlinkIdentityInput{IdentityId: &id, Logins: mallory, LoginsToRemove: []string{c.provider}})
+				return err
+			}, []string{"identity " + id + " is a user's", "is of no identity yet"}},
+			{"an unlinking of a provider that the pool has not", nil, func() error {
+				_, err := c.open.Identities.UnlinkIdentity(c.ctx, &cognitoidentity.UnlinkIdentityInput{IdentityId: &id, Logins: ada, LoginsToRemove: []string{"accounts.google.com"}})
+				return err
+			}, []string{`the login to remove is of "accounts.google.com"; the providers of the pool are ["` + c.provider + `"]`}},
 			{"a user without login", nil, func() error { return credentials(id, nil, "") }, []string{"identity " + id + " is a user's"}},
 			{"no role", func() { roles("", nil) }, func() error { return credentials(id, ada, "") },
 				[]string{"the pool has no role for authenticated identities", "the pool has no role mapping for it", "the pool's role for users: none"}},
