@@ -616,6 +616,48 @@ func TestTagConditions(t *testing.T) {
 	})
 }
 
+// TestRenamePermissions: who renames a user or group, or moves it, needs permission for what it was and for what it becomes.
+func TestRenamePermissions(t *testing.T) {
+	each(t, func(t *testing.T, s *server, c *iam.Client) {
+		ctx, str := t.Context(), aws.String
+		for _, name := range []string{"boss", "red-1"} {
+			must(c.CreateUser(ctx, &iam.CreateUserInput{UserName: &name}))(t)
+		}
+		must(c.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: str("red-g")}))(t)
+		must(c.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: str("boss"), PolicyName: str("p"), PolicyDocument: str(`{"Version":"2012-10-17","Statement":{
+			"Effect":"Allow","Action":["iam:UpdateUser","iam:UpdateGroup"],"Resource":["arn:aws:iam::*:user/red-*","arn:aws:iam::*:user/red/red-*","arn:aws:iam::*:group/red-*"]}}`)}))(t)
+		key := must(c.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: str("boss")}))(t).AccessKey
+		boss := s.client(*key.AccessKeyId, *key.SecretAccessKey)
+		user := func(name string, newName, newPath *string) error {
+			_, err := boss.UpdateUser(ctx, &iam.UpdateUserInput{UserName: &name, NewUserName: newName, NewPath: newPath})
+			return err
+		}
+		group := func(newName, newPath *string) error {
+			_, err := boss.UpdateGroup(ctx, &iam.UpdateGroupInput{GroupName: str("red-g"), NewGroupName: newName, NewPath: newPath})
+			return err
+		}
+		for _, c := range []struct {
+			what   string
+			err    error
+			denied string
+		}{
+			{"of another name", user("boss", str("red-2"), nil), "user/boss"},
+			{"to another name", user("red-1", str("blue-1"), nil), "user/blue-1"},
+			{"to another path", user("red-1", nil, str("/admins/")), "user/admins/red-1"},
+			{"to both", user("red-1", str("red-2"), str("/admins/")), "user/admins/red-2"},
+			{"to what is allowed", user("red-1", str("red-2"), str("/red/")), ""},
+			{"out of the path", user("red-2", nil, str("/")), ""},
+			{"a group to another name", group(str("blue-g"), nil), "group/blue-g"},
+			{"a group to another path", group(nil, str("/admins/")), "group/admins/red-g"},
+			{"a group to what is allowed", group(str("red-h"), nil), ""},
+		} {
+			if c.denied == "" && c.err != nil || c.denied != "" && !strings.Contains(failure(c.err), ":"+c.denied+" because no identity-based policy allows") {
+				t.Errorf("%s: %v", c.what, c.err)
+			}
+		}
+	})
+}
+
 // TestAccountsAreApart: an administrator sees and changes nothing of another account.
 func TestAccountsAreApart(t *testing.T) {
 	each(t, func(t *testing.T, s *server, c *iam.Client) {

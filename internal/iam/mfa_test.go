@@ -198,6 +198,10 @@ func TestMFAPermissions(t *testing.T) {
 		if _, err := alice.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: str("bob")}); !strings.HasPrefix(failure(err), "AccessDenied: ") {
 			t.Error(failure(err))
 		}
+		tagged := &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: str("alice"), Tags: []types.Tag{{Key: str("a"), Value: str("b")}}}
+		if _, err := alice.CreateVirtualMFADevice(ctx, tagged); !strings.Contains(failure(err), "not authorized to perform: iam:TagMFADevice on resource") {
+			t.Error(failure(err))
+		}
 		d := must(alice.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: str("alice")}))(t).VirtualMFADevice
 		seed := d.Base32StringSeed
 		enable := func(user string) error {

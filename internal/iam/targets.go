@@ -24,10 +24,25 @@ func (s *Service) Targets(ctx context.Context, op string, in any) ([]awsapi.Targ
 	}
 	t.requestKeys()
 	targets := []awsapi.Target{{Resource: resource, Keys: t.keys}}
-	if strings.HasPrefix(op, "Create") && len(t.tags()) > 0 {
-		targets = append(targets, awsapi.Target{Action: "iam:Tag" + strings.TrimPrefix(op, "Create"), Resource: resource, Keys: t.keys})
+	if renamed := t.renamed(resource); renamed != resource {
+		targets = append(targets, awsapi.Target{Resource: renamed, Keys: t.keys})
+	}
+	if kind, ok := strings.CutPrefix(op, "Create"); ok && len(t.tags()) > 0 {
+		targets = append(targets, awsapi.Target{Action: "iam:Tag" + strings.TrimPrefix(kind, "Virtual"), Resource: resource, Keys: t.keys})
 	}
 	return targets, nil
+}
+
+// renamed is the ARN that UpdateUser or UpdateGroup gives a resource. Who renames needs permission for both (IAM API Reference,
+// UpdateUser), lest he brings users under paths where he may do more, or less is denied.
+func (t *targeting) renamed(resource string) string {
+	newPath, newName := t.text("NewPath"), cmp.Or(t.text("NewUserName"), t.text("NewGroupName"))
+	first, last := strings.IndexByte(resource, '/'), strings.LastIndexByte(resource, '/')
+	if newPath == nil && newName == nil || first < 0 {
+		return resource
+	}
+	path, name := resource[first:last+1], resource[last+1:]
+	return resource[:first] + cmp.Or(str(newPath), path) + cmp.Or(str(newName), name)
 }
 
 type targeting struct {
