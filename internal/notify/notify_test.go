@@ -122,6 +122,18 @@ func count(t *testing.T, o *Outbox) int64 {
 	return n
 }
 
+// deliverAll tries once what is due, and says how many that was.
+func deliverAll(t *testing.T, o *Outbox) (n int, err error) {
+	t.Helper()
+	sending := newSending()
+	for kept := range o.wake {
+		due, failed := o.deliver(t.Context(), kept, sending)
+		n, err = n+due, errors.Join(err, failed)
+	}
+	sending.Wait()
+	return n, err
+}
+
 var schema = db.Schema{Name: "notify", Files: Schema}
 
 func TestDelivery(t *testing.T) {
@@ -170,19 +182,19 @@ func TestDeadServerLosesNothing(t *testing.T) {
 		l.Close() // nobody listens
 		o, clock := newOutbox(t, open(schema), &SMTP{Addr: addr, From: "no-reply@usher.example", TLS: "none"})
 		enqueue(t, o, "ada@example.org", nil)
-		if n, err := o.deliver(t.Context()); n != 1 || err != nil {
+		if n, err := deliverAll(t, o); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		if count(t, o) != 1 {
 			t.Fatal("the message is lost")
 		}
-		if n, _ := o.deliver(t.Context()); n != 0 {
+		if n, _ := deliverAll(t, o); n != 0 {
 			t.Error("tried again at once")
 		}
 		var server mailServer
 		server.listen(t, addr)
 		clock.pass(time.Minute)
-		if n, err := o.deliver(t.Context()); n != 1 || err != nil || len(server.got()) != 1 || count(t, o) != 0 {
+		if n, err := deliverAll(t, o); n != 1 || err != nil || len(server.got()) != 1 || count(t, o) != 0 {
 			t.Errorf("after the server is back: %d tried, %v, %d mails, %d left", n, err, len(server.got()), count(t, o))
 		}
 	})
@@ -193,18 +205,18 @@ func TestRefusals(t *testing.T) {
 	server := mailServer{refuse: &smtp.SMTPError{Code: 450, Message: "try later"}}
 	o, clock := newOutbox(t, d, &SMTP{Addr: server.listen(t, "127.0.0.1:0"), From: "no-reply@usher.example", TLS: "none"})
 	enqueue(t, o, "ada@example.org", nil)
-	if o.deliver(t.Context()); count(t, o) != 1 {
+	if deliverAll(t, o); count(t, o) != 1 {
 		t.Error("a temporary refusal gives up")
 	}
 	server.mu.Lock()
 	server.refuse = &smtp.SMTPError{Code: 550, Message: "no such user"}
 	server.mu.Unlock()
 	clock.pass(time.Hour)
-	if o.deliver(t.Context()); count(t, o) != 0 {
+	if deliverAll(t, o); count(t, o) != 0 {
 		t.Error("a permanent refusal is tried again")
 	}
 	enqueue(t, o, "not an address\r\nBcc: eve@example.org", nil)
-	if o.deliver(t.Context()); count(t, o) != 0 || len(server.got()) != 0 {
+	if deliverAll(t, o); count(t, o) != 0 || len(server.got()) != 0 {
 		t.Error("an address with a line break is not refused")
 	}
 }
@@ -281,7 +293,7 @@ func TestTwoNodesSendOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, o := range []*Outbox{a, b} {
 			wg.Go(func() {
-				if _, err := o.deliver(t.Context()); err != nil {
+				if _, err := deliverAll(t, o); err != nil {
 					t.Error(err)
 				}
 			})
@@ -293,6 +305,67 @@ func TestTwoNodesSendOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// stuck is a sender that does not come to an end with some messages, as one whose server does not answer.
+type stuck struct {
+	on    func(Message) bool
+	sent  chan string
+	ended chan struct{}
+}
+
+func (s *stuck) Send(ctx context.Context, m Message) error {
+	if s.on(m) {
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+		}
+		return errors.New("no answer")
+	}
+	s.sent <- m.To
+	return nil
+}
+
+// TestStuckMessageHoldsUpNobody: other mails pass one that the server does not come to an end with, and SMS pass a mail server
+// that answers nobody.
+func TestStuckMessageHoldsUpNobody(t *testing.T) {
+	for name, on := range map[string]func(Message) bool{
+		"one mail":  func(m Message) bool { return m.To == "stuck@example.org" },
+		"all mails": func(m Message) bool { return m.Medium == "EMAIL" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dbtest.Each(t, func(t *testing.T, open func(...db.Schema) *db.DB) {
+				sender := &stuck{on: on, sent: make(chan string, 100), ended: make(chan struct{})}
+				o, _ := newOutbox(t, open(schema), sender)
+				o.SMS = sender
+				enqueue(t, o, "stuck@example.org", nil)
+				for i := range 2 * atOnce {
+					enqueue(t, o, fmt.Sprintf("user%d@example.org", i), nil)
+				}
+				want := 2 * atOnce
+				if on(Message{Medium: "EMAIL"}) {
+					want = 0
+				}
+				if err := o.DB.Tx(t.Context(), func(tx *db.Tx) error {
+					return o.Enqueue(t.Context(), tx, Message{Medium: "SMS", To: "+15550001234", Body: "123456"})
+				}); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var running sync.WaitGroup
+				running.Go(func() { o.Run(ctx) })
+				defer running.Wait()
+				defer cancel()
+				for i := range want + 1 {
+					select {
+					case <-sender.sent:
+					case <-time.After(10 * time.Second):
+						t.Fatalf("%d of %d messages are delivered", i, want+1)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestInbox(t *testing.T) {
@@ -330,7 +403,7 @@ func TestDecoys(t *testing.T) {
 		}
 		decoy()
 		enqueue(t, o, "ada@example.org", nil)
-		if n, err := o.deliver(t.Context()); n != 2 || err != nil || len(sent.n) != 1 || sent.n["ada@example.org"] != 1 || count(t, o) != 0 {
+		if n, err := deliverAll(t, o); n != 2 || err != nil || len(sent.n) != 1 || sent.n["ada@example.org"] != 1 || count(t, o) != 0 {
 			t.Errorf("%d taken up, %v, sent %v, %d left", n, err, sent.n, count(t, o))
 		}
 		o.Email = nil
@@ -369,7 +442,7 @@ func TestFormerOutbox(t *testing.T) {
 				t.Fatal(err)
 			}
 			o.DB = dbtest.Open(t, url, schema)
-			if n, err := o.deliver(t.Context()); n != 1 || err != nil || len(server.got()) != 1 || count(t, o) != 0 {
+			if n, err := deliverAll(t, o); n != 1 || err != nil || len(server.got()) != 1 || count(t, o) != 0 {
 				t.Errorf("%d tried, %v, %d mails, %d left", n, err, len(server.got()), count(t, o))
 			}
 		})

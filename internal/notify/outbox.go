@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"time"
 
 	"usher/internal/db"
@@ -33,13 +35,15 @@ const (
 	giveUp    = 24 * time.Hour
 	inHand    = 2 * time.Minute // how long a sender may take before another node tries the same message
 	batchMost = 32
+	atOnce    = 8 // messages of one way that are being sent
 )
 
 // What becomes of a message, in the column kept.
 const (
-	forSending = 0
-	forInbox   = 1
-	forNobody  = 2 // a decoy where others are kept: goes with the next pruning
+	byEmail   = 0
+	forInbox  = 1
+	forNobody = 2 // a decoy where others are kept: goes with the next pruning
+	bySMS     = 3 // and topics
 )
 
 // Outbox keeps messages in the database until they are delivered. A message is written in the transaction that causes it,
@@ -52,12 +56,12 @@ type Outbox struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 
-	wake chan struct{}
+	wake map[int]chan struct{} // by what becomes of a message
 }
 
 // New returns o, ready for Enqueue and Run.
 func New(o Outbox) *Outbox {
-	o.wake = make(chan struct{}, 1)
+	o.wake = map[int]chan struct{}{byEmail: make(chan struct{}, 1), bySMS: make(chan struct{}, 1)}
 	return &o
 }
 
@@ -82,7 +86,10 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *db.Tx, m Message) error {
 	if err != nil {
 		return err
 	}
-	kept := forSending
+	kept := byEmail
+	if m.Medium == "SMS" || m.Medium == Topic {
+		kept = bySMS
+	}
 	if o.sender(m) == nil {
 		kept = forInbox
 		if m.Decoy {
@@ -91,10 +98,10 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *db.Tx, m Message) error {
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO messages (id, kept, due, attempts, message) VALUES ($1, $2, $3, 0, $4)`,
 		id, kept, o.Now().UnixMicro(), o.Box.Seal(text, []byte(id)))
-	if err == nil && kept == forSending {
+	if wake := o.wake[kept]; err == nil && wake != nil {
 		tx.AfterCommit(func() {
 			select {
-			case o.wake <- struct{}{}:
+			case wake <- struct{}{}:
 			default:
 			}
 		})
@@ -117,61 +124,95 @@ func (o *Outbox) open(row outboxRow) (Message, error) {
 	return m, json.Unmarshal(text, &m)
 }
 
-// Run delivers until ctx ends.
+// Run delivers until ctx ends: e-mail and SMS each on its own, so that one does not wait for the other.
 func (o *Outbox) Run(ctx context.Context) {
+	var ways sync.WaitGroup
+	for kept := range o.wake {
+		ways.Go(func() { o.run(ctx, kept) })
+	}
+	ways.Wait()
+}
+
+func (o *Outbox) run(ctx context.Context, kept int) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
+	sending := newSending()
+	defer sending.Wait()
 	for {
 		for n := batchMost; n == batchMost && ctx.Err() == nil; {
 			var err error
-			if n, err = o.deliver(ctx); err != nil && ctx.Err() == nil {
+			if n, err = o.deliver(ctx, kept, sending); err != nil && ctx.Err() == nil {
 				o.Log.Error("outbox", "error", err)
 			}
 		}
-		if err := o.prune(ctx); err != nil && ctx.Err() == nil {
-			o.Log.Error("outbox: prune", "error", err)
+		if kept == byEmail {
+			if err := o.prune(ctx); err != nil && ctx.Err() == nil {
+				o.Log.Error("outbox: prune", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-o.wake:
+		case <-o.wake[kept]:
 		case <-tick.C:
 		}
 	}
 }
 
-// deliver takes the messages that are due in hand, sends them and says how many there were.
-func (o *Outbox) deliver(ctx context.Context) (int, error) {
-	now := o.Now()
-	due, err := db.All[outboxRow](ctx, o.DB, `SELECT id, attempts, message FROM messages WHERE kept = 0 AND due <= $1 ORDER BY due LIMIT $2`,
-		now.UnixMicro(), batchMost)
+// sending is the messages that are being sent: a server that takes its time, or never answers, holds up as few others.
+type sending struct {
+	sync.WaitGroup
+	slots chan struct{}
+}
+
+func newSending() *sending { return &sending{slots: make(chan struct{}, atOnce)} }
+
+// deliver takes the messages that are due in hand, begins to send each as soon as there is a slot for it, and says how many
+// there were.
+func (o *Outbox) deliver(ctx context.Context, kept int, sending *sending) (int, error) {
+	due, err := db.All[outboxRow](ctx, o.DB, `SELECT id, attempts, message FROM messages WHERE kept = `+strconv.Itoa(kept)+` AND due <= $1 ORDER BY due LIMIT $2`,
+		o.Now().UnixMicro(), batchMost)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
 	for _, row := range due {
-		// Taking it counts as an attempt, so that a message which kills its sender does not come back for ever.
-		taken := false
-		err := o.DB.Tx(ctx, func(tx *db.Tx) error {
-			res, err := tx.ExecContext(ctx, `UPDATE messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND attempts = $3`,
-				now.Add(inHand).UnixMicro(), row.ID, row.Attempts)
+		select {
+		case sending.slots <- struct{}{}:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		taken, err := o.take(ctx, row)
+		if err != nil || !taken { // another node has it
+			<-sending.slots
 			if err != nil {
-				return err
+				return 0, err
 			}
-			n, err := res.RowsAffected()
-			taken = n == 1
-			return err
+			continue
+		}
+		sending.Go(func() {
+			defer func() { <-sending.slots }()
+			if err := o.sendOne(ctx, row); err != nil && ctx.Err() == nil {
+				o.Log.Error("outbox", "error", err)
+			}
 		})
-		if err != nil {
-			return 0, err
-		}
-		if !taken {
-			continue // another node has it
-		}
-		if err := o.sendOne(ctx, row); err != nil {
-			return 0, err
-		}
 	}
 	return len(due), nil
+}
+
+// take takes a message in hand, unless another node has. It counts as an attempt, so that a message which kills its sender
+// does not come back for ever.
+func (o *Outbox) take(ctx context.Context, row outboxRow) (taken bool, err error) {
+	err = o.DB.Tx(ctx, func(tx *db.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE messages SET due = $1, attempts = attempts + 1 WHERE id = $2 AND attempts = $3`,
+			o.Now().Add(inHand).UnixMicro(), row.ID, row.Attempts)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		taken = n == 1
+		return err
+	})
+	return taken, err
 }
 
 func (o *Outbox) sendOne(ctx context.Context, row outboxRow) error {

@@ -97,12 +97,12 @@ func TestSMSWaits(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := o.deliver(t.Context()); n != 1 || err != nil || count(t, o) != 1 {
+		if n, err := deliverAll(t, o); n != 1 || err != nil || count(t, o) != 1 {
 			t.Fatalf("%d tried, %v, %d kept", n, err, count(t, o))
 		}
 		hook.URL = listen(t, r)
 		clock.pass(time.Minute)
-		if n, err := o.deliver(t.Context()); n != 1 || err != nil || count(t, o) != 0 || len(r.got) != 1 {
+		if n, err := deliverAll(t, o); n != 1 || err != nil || count(t, o) != 0 || len(r.got) != 1 {
 			t.Errorf("after it is back: %d tried, %v, %d kept, got %q", n, err, count(t, o), r.got)
 		}
 	})
