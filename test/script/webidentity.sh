@@ -65,7 +65,10 @@ step "a policy that would let all of GitHub in is refused with the reason"
 provider=arn:aws:iam::$account:oidc-provider/token.actions.githubusercontent.com
 trust() { aws iam update-assume-role-policy --role-name deploy --policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"'"$provider"'"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":'"$1"'}}'; }
 refused "must restrict the shared OIDC provider token.actions.githubusercontent.com" trust '{"StringEquals":{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com"}}'
-refused "must restrict the shared OIDC provider" trust '{"StringLike":{"token.actions.githubusercontent.com:sub":"*"}}'
+for everybody in '*' 'repo:*' '*:ref:refs/heads/main' '${token.actions.githubusercontent.com:sub}'; do
+  refused "a pattern must begin with what names you there" trust '{"StringLike":{"token.actions.githubusercontent.com:sub":"'"$everybody"'"}}'
+done
+refused "must restrict the shared OIDC provider" trust '{"StringEquals":{"token.actions.githubusercontent.com:sub":"${token.actions.githubusercontent.com:sub}"}}'
 trust '{"StringEquals":{"token.actions.githubusercontent.com:repository":"acme/site"}}'
 assume deploy "$(github repo:acme/site:pull_request)" >/dev/null
 
