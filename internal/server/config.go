@@ -101,7 +101,8 @@ type Config struct {
 	// ProviderURLs are where public web identity providers are found, if not at their own addresses: google=URL, apple=URL,
 	// facebook=URL, amazon=URL, twitter=URL, comma separated. Plain http:// only on this machine.
 	ProviderURLs string
-	// GuestsPerMinute is how many guests one client address may make in identity pools in a minute; 0 is any number. Default 1500.
+	// GuestsPerMinute is how many guests one client address may make in identity pools in a minute; 0 is any number. Default 1500, and any number
+	// where only this machine can reach the server.
 	// Behind a proxy that is not among TrustedProxies all clients are one.
 	GuestsPerMinute string
 	// KeyDays is after how many days the signing keys of user pools and identity pools are rotated. Empty or 0: only by `usher rotate-keys`.
@@ -157,7 +158,7 @@ func (c *Config) settings() []setting {
 		{"sign-out-ends-sessions", "USHER_SIGN_OUT_ENDS_SESSIONS", "temporary credentials that identity pools gave a user of a user pool end when he is signed out, disabled or deleted", nil, &c.SignOutEndsSessions},
 		{"upstream-sts", "USHER_UPSTREAM_STS", "identity pools whose credentials another STS gives, which knows PUBLIC-URL/identity as an OIDC provider: POOL=URL, comma separated", &c.UpstreamSTS, nil},
 		{"provider-urls", "USHER_PROVIDER_URLS", "where public web identity providers are found, if elsewhere: google=URL, apple=URL, facebook=URL, amazon=URL, twitter=URL, comma separated", &c.ProviderURLs, nil},
-		{"guests-per-minute", "USHER_GUESTS_PER_MINUTE", "how many guests one client address may make in identity pools in a minute; 0 is any number (default 1500)", &c.GuestsPerMinute, nil},
+		{"guests-per-minute", "USHER_GUESTS_PER_MINUTE", "how many guests one client address may make in identity pools in a minute; 0 is any number (default 1500; any number where only this machine can reach the server)", &c.GuestsPerMinute, nil},
 		{"key-days", "USHER_KEY_DAYS", "rotate the signing keys of user pools and identity pools after so many days (default: only by usher rotate-keys)", &c.KeyDays, nil},
 		{"outbound-private", "USHER_OUTBOUND_PRIVATE", "allow OIDC issuers and SAML metadata on private addresses", nil, &c.OutboundPrivate},
 		{"config", "USHER_CONFIG", "configuration file: lines of name = value", &c.ConfigFile, nil},

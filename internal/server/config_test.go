@@ -55,6 +55,28 @@ func TestIgnoredVariables(t *testing.T) {
 	}
 }
 
+// TestGuestsPerMinute: guests are limited unless only this machine can reach the server.
+func TestGuestsPerMinute(t *testing.T) {
+	for _, c := range []struct {
+		flags string
+		want  int
+	}{
+		{"", 0},
+		{"--guests-per-minute 7", 7},
+		{"--public-url https://id.example.org", guestsPerMinute},
+		{"--listen 0.0.0.0:8080", guestsPerMinute},
+		{"--listen 0.0.0.0:8080 --guests-per-minute 0", 0},
+	} {
+		cfg, err := load(t, strings.Fields(c.flags), nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := (&Server{cfg: cfg, publicURL: cfg.publicURL(cfg.Listen)}); s.guestsPerMinute() != c.want {
+			t.Errorf("%q: %d, want %d", c.flags, s.guestsPerMinute(), c.want)
+		}
+	}
+}
+
 func TestEndpoint(t *testing.T) {
 	for _, c := range []struct{ flags, want string }{
 		{"", "http://127.0.0.1:8080"},

@@ -29,6 +29,15 @@ func publicURL(text string) (string, error) {
 // second), since a proxy or a firm's gateway is one address.
 const guestsPerMinute = 25 * 60
 
+// guestsPerMinute is how many guests a client address may make: what is set, or by default any number where only this machine
+// can reach the server.
+func (s *Server) guestsPerMinute() int {
+	if s.cfg.GuestsPerMinute == "" && !s.private() {
+		return guestsPerMinute
+	}
+	return s.cfg.guestsPerMinute
+}
+
 // completeIdentities reads and checks the settings of issuers and identity pools.
 func (c *Config) completeIdentities() error {
 	var aliases []string
@@ -49,8 +58,6 @@ func (c *Config) completeIdentities() error {
 			return fmt.Errorf("--guests-per-minute %q: want a number", c.GuestsPerMinute)
 		}
 		c.guestsPerMinute = int(n)
-	} else {
-		c.guestsPerMinute = guestsPerMinute
 	}
 	var err error
 	if c.upstreams, err = namedURLs("upstream-sts", "an identity pool's id", c.UpstreamSTS, func(pool string) bool {

@@ -197,7 +197,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.identities, err = identitypool.New(ctx, identitypool.Config{
 		DB: s.db, Seal: s.keys, Signer: s.signer, Issuer: s.sts, UserPools: s.users, Authorizer: s.gate, Remote: remote(), OIDC: s.oidcProvider, SAML: s.sts, Region: cfg.Region,
 		PublicURL: s.publicURL, AliasURLs: list(cfg.AliasURLs), AWSIssuer: cfg.CompatIssuer == "aws", Upstreams: cfg.upstreams, Endpoints: cfg.identityEndpoints(), KeyLife: cfg.keyLife,
-		GuestsPerMinute: cfg.guestsPerMinute, Now: now, Log: s.log,
+		GuestsPerMinute: s.guestsPerMinute(), Now: now, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -470,6 +470,9 @@ func (s *Server) greet(out io.Writer) {
 		fmt.Fprintf(out, "  relaxed, because only this machine can reach the listener: http:// issuers on loopback addresses are accepted as OIDC providers\n")
 	} else if s.cfg.PublicURL == "" {
 		fmt.Fprintf(out, "  plain HTTP on the network: for clients elsewhere put TLS in front, name its address with --public-url and the proxy with --trusted-proxies\n")
+	}
+	if s.guestsPerMinute() == 0 {
+		fmt.Fprintf(out, "  relaxed: a client may make any number of guests in identity pools; --guests-per-minute limits them\n")
 	}
 	if s.cfg.OutboundPrivate {
 		fmt.Fprintf(out, "  relaxed by --outbound-private: keys of OIDC issuers are fetched from private addresses too\n")
