@@ -253,3 +253,29 @@ func TestExistenceByDestination(t *testing.T) {
 		}
 	})
 }
+
+// TestExistenceBySession: the length of a session does not tell who exists.
+func TestExistenceBySession(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t, hidden, choosing("PE"))
+		app.user(t, "alice")
+		app.mustCreate(t, "carol")
+		lengths := map[string]map[int]bool{}
+		for _, name := range []string{"alice", "carol", "heidi", "peggy", "trent", "wendy"} {
+			for _, preferred := range []string{"", "EMAIL_OTP"} {
+				out, err := app.choose(t, name, preferred)
+				if err != nil {
+					t.Fatal(err)
+				}
+				challenge := string(out.ChallengeName)
+				if lengths[challenge] == nil {
+					lengths[challenge] = map[int]bool{}
+				}
+				lengths[challenge][len(*out.Session)] = true
+			}
+		}
+		if len(lengths["SELECT_CHALLENGE"]) != 1 || len(lengths["EMAIL_OTP"]) != 1 {
+			t.Errorf("lengths of sessions: %v", lengths)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -54,6 +55,10 @@ const (
 	sessionVersion = 3
 )
 
+// sessionSizes are what sessions are filled up to, so that their length does not tell whether the user exists and where his
+// code went. A longer one stays as it is: the API takes 2048 characters.
+var sessionSizes = []int{512, 1024}
+
 // newSession gives st an id and its time.
 func (s *Service) newSession(c *client, st session) session {
 	rand.Read(st.ID[:])
@@ -86,6 +91,12 @@ func (s *Service) sealSession(p *pool, c *client, st session) string {
 	w.bytes(st.Proof)
 	w.flag(st.First)
 	w.text(st.Name)
+	for _, size := range sessionSizes {
+		if len(w) <= size {
+			w = append(w, make([]byte, size-len(w))...)
+			break
+		}
+	}
 	return sessionPrefix + base64.RawURLEncoding.EncodeToString(s.Seal.Box(boxSession).Seal(w, []byte{sessionVersion}))
 }
 
@@ -116,6 +127,7 @@ func (s *Service) unsealSession(text string) (session, error) {
 	st.Pool, st.Client, st.Choices, st.Done, st.Setup = r.text(), r.text(), r.texts(), r.flag(), r.flag()
 	st.To = delivery{r.text(), r.text()}
 	st.Code, st.Device, st.Proof, st.First, st.Name = r.bytes(), r.text(), r.bytes(), r.flag(), r.text()
+	r.filling()
 	if !r.done() {
 		return st, errSession
 	}
@@ -310,6 +322,9 @@ func (r *unpacker) bytes() []byte {
 	r.rest = r.rest[n:]
 	return b
 }
+
+// filling skips zeros.
+func (r *unpacker) filling() { r.rest = bytes.TrimLeft(r.rest, "\x00") }
 
 func (r *unpacker) text() string { return string(r.bytes()) }
 
