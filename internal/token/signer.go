@@ -82,6 +82,9 @@ func (s *Signer) Sign(ctx context.Context, jobs []Job) ([]string, error) {
 	return tokens, nil
 }
 
+// Full reports whether Sign would answer ErrOverloaded at this moment: who is to sign in the end can refuse before he begins.
+func (s *Signer) Full() bool { return len(s.queue) == cap(s.queue) }
+
 func (s *Signer) enqueue(u *unit) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

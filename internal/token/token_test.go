@@ -219,7 +219,7 @@ func TestSignerLimits(t *testing.T) {
 		_, err := s.Sign(ctx, []Job{{testKey, []byte(`{}`)}})
 		first <- err
 	}()
-	for len(s.queue) == 0 {
+	for !s.Full() {
 		time.Sleep(time.Millisecond)
 	}
 	if _, err := s.Sign(context.Background(), []Job{{testKey, []byte(`{}`)}}); !errors.Is(err, ErrOverloaded) {
@@ -230,6 +230,9 @@ func TestSignerLimits(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	u := <-s.queue
+	if s.Full() {
+		t.Error("an empty queue is full")
+	}
 	if u.sign(); !errors.Is(u.err, context.Canceled) || bytes.Count(u.tokens[0], []byte(".")) != 1 {
 		t.Errorf("signed for nobody: %v", u.err)
 	}

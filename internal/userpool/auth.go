@@ -14,6 +14,7 @@ import (
 	"usher/internal/awsapi"
 	"usher/internal/db"
 	"usher/internal/ids"
+	"usher/internal/token"
 )
 
 // InitiateAuth begins a sign-in, or refreshes one.
@@ -114,7 +115,11 @@ func optional(s string) *string {
 	return &s
 }
 
+// initiate begins a sign-in, unless so many wait for their tokens that this one would be refused after all the work.
 func (a *signIn) initiate(ctx context.Context, clientID string, sessionText *string) (*outcome, error) {
+	if a.Signer.Full() {
+		return nil, errTooManyAtOnce.With(token.ErrOverloaded)
+	}
 	if err := a.loadClient(ctx, clientID); err != nil {
 		return nil, err
 	}

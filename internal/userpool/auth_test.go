@@ -1,6 +1,7 @@
 package userpool
 
 import (
+	"context"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rsa"
@@ -14,12 +15,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
+
+	"usher/internal/token"
 )
 
 // verify checks a token against the published keys, with nothing of package token, and returns its header and claims.
@@ -860,4 +864,40 @@ func withClaim(claims map[string]any, name string, value any) map[string]any {
 	c := maps.Clone(claims)
 	c[name] = value
 	return c
+}
+
+// TestSignerFull: while as many sign-ins wait for their tokens as may, another one is refused before it begins.
+func TestSignerFull(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t)
+		app.user(t, "alice")
+		out := app.signIn(t, "alice", testPassword)
+		signer := token.NewSigner(1)
+		defer signer.Close()
+		key, err := token.NewKeyPair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wait sync.WaitGroup
+		endless := make([]token.Job, 20_000)
+		for i := range endless {
+			endless[i] = token.Job{Key: key, Claims: []byte("{}")}
+		}
+		for !signer.Full() {
+			wait.Go(func() { signer.Sign(ctx, endless) })
+			time.Sleep(10 * time.Millisecond) // for a worker to take it
+		}
+		ts.Signer, signer = signer, ts.Signer
+		_, err = app.password(t, "alice", "not "+testPassword) // not even looked at
+		wantError(t, "password", err, "TooManyRequestsException", "Too many requests")
+		_, err = app.refresh(t, out.RefreshToken)
+		wantError(t, "refresh", err, "TooManyRequestsException", "Too many requests")
+		_, err = app.sdk.GetTokensFromRefreshToken(t.Context(), &cip.GetTokensFromRefreshTokenInput{ClientId: &app.app, RefreshToken: out.RefreshToken})
+		wantError(t, "GetTokensFromRefreshToken", err, "TooManyRequestsException", "Too many requests")
+		cancel()
+		wait.Wait()
+		ts.Signer, signer = signer, ts.Signer
+		app.signIn(t, "alice", testPassword)
+	})
 }

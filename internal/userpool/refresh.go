@@ -10,6 +10,7 @@ import (
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/db"
+	"usher/internal/token"
 )
 
 const refreshTokenVersion = 2
@@ -123,6 +124,9 @@ func statusAllows(u *user) error {
 // GetTokensFromRefreshToken is REFRESH_TOKEN_AUTH with the client's secret in place of a hash. Where the client rotates
 // refresh tokens, the answer has the next one, good for the rest of the sign-in's time.
 func (s *Service) GetTokensFromRefreshToken(ctx context.Context, in *cognitoidp.GetTokensFromRefreshTokenRequest) (*cognitoidp.GetTokensFromRefreshTokenResponse, error) {
+	if s.Signer.Full() {
+		return nil, errTooManyAtOnce.With(token.ErrOverloaded)
+	}
 	c, p, err := s.client(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err

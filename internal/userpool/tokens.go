@@ -129,7 +129,7 @@ func (s *Service) issue(ctx context.Context, p *pool, c *client, u *user, g gran
 	}
 	signed, err := s.Signer.Sign(ctx, jobs)
 	if errors.Is(err, token.ErrOverloaded) {
-		return nil, cognitoidp.ErrTooManyRequests.Msg("Too many requests").With(err)
+		return nil, errTooManyAtOnce.With(err)
 	}
 	if err != nil {
 		return nil, err
