@@ -19,9 +19,10 @@ import (
 
 // InitiateAuth begins a sign-in, or refreshes one.
 func (s *Service) InitiateAuth(ctx context.Context, in *cognitoidp.InitiateAuthRequest) (*cognitoidp.InitiateAuthResponse, error) {
-	a := signIn{Service: s, flow: *in.AuthFlow, params: in.AuthParameters, validation: in.ClientMetadata}
+	a, begun := signIn{Service: s, flow: *in.AuthFlow, params: in.AuthParameters, validation: in.ClientMetadata}, time.Now()
 	out, err := a.initiate(ctx, *in.ClientId, in.Session)
 	if err != nil {
+		evenly(ctx, begun)
 		return nil, err
 	}
 	return &cognitoidp.InitiateAuthResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens, AvailableChallenges: out.available}, nil
@@ -39,9 +40,10 @@ func (s *Service) AdminInitiateAuth(ctx context.Context, in *cognitoidp.AdminIni
 
 // RespondToAuthChallenge goes on with a sign-in.
 func (s *Service) RespondToAuthChallenge(ctx context.Context, in *cognitoidp.RespondToAuthChallengeRequest) (*cognitoidp.RespondToAuthChallengeResponse, error) {
-	a := signIn{Service: s, params: in.ChallengeResponses, metadata: in.ClientMetadata}
+	a, begun := signIn{Service: s, params: in.ChallengeResponses, metadata: in.ClientMetadata}, time.Now()
 	out, err := a.respond(ctx, *in.ClientId, *in.ChallengeName, in.Session)
 	if err != nil {
+		evenly(ctx, begun)
 		return nil, err
 	}
 	return &cognitoidp.RespondToAuthChallengeResponse{ChallengeName: out.name(), Session: out.sessionText(), ChallengeParameters: out.parameters(), AuthenticationResult: out.tokens, AvailableChallenges: out.available}, nil

@@ -18,6 +18,20 @@ import (
 // id, a salt and a place where codes would go, all derived from the name under the pool's secret and therefore the same
 // each time (RFC 5054 section 2.5.1.3). Its codes are counted like anybody's and never sent; no password is right for it.
 
+// evenStep is the step of the times, counted from the beginning of an operation, at which answers leave that could tell who exists.
+// It is several times what the work takes, of which some microseconds hang on whether there is a user.
+const evenStep = 5 * time.Millisecond
+
+// evenly waits for the next such time. It ends with ctx.
+func evenly(ctx context.Context, begun time.Time) {
+	timer := time.NewTimer(evenStep - time.Since(begun)%evenStep)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // requested returns the user whom an unsigned request names, once the request has shown that it comes from client c: hash is
 // its secret hash, for the name as it was sent or for the username. unknown is the error where there is no such user; a
 // client that hides who exists goes on with fake, an invented one. For such a client he is made in any case and stands in the

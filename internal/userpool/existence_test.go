@@ -2,6 +2,7 @@ package userpool
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	cip "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 
+	"usher/internal/api/cognitoidp"
 	"usher/internal/db"
 )
 
@@ -276,6 +279,38 @@ func TestExistenceBySession(t *testing.T) {
 		}
 		if len(lengths["SELECT_CHALLENGE"]) != 1 || len(lengths["EMAIL_OTP"]) != 1 {
 			t.Errorf("lengths of sessions: %v", lengths)
+		}
+	})
+}
+
+// TestEvenly: answers that could tell by their time who exists do not leave as soon as they are made.
+func TestEvenly(t *testing.T) {
+	eachEngine(t, func(t *testing.T, ts *testServer) {
+		app := ts.newApp(t, hidden)
+		app.user(t, "alice")
+		for _, name := range []string{"alice", "heidi"} {
+			for operation, call := range map[string]func() error{
+				"InitiateAuth":           func() error { _, err := app.password(t, name, "Another-1!"); return err },
+				"RespondToAuthChallenge": func() error { _, err := app.srp(t, name, "Another-1!"); return err },
+				"ForgotPassword":         func() error { _, err := app.forgot(t, name); return err },
+				"ConfirmForgotPassword":  func() error { return app.confirmForgot(t, name, "000000", testPassword) },
+				"ConfirmSignUp":          func() error { return app.confirm(t, name, "000000") },
+				"ResendConfirmationCode": func() error {
+					_, err := app.sdk.ResendConfirmationCode(t.Context(), &cip.ResendConfirmationCodeInput{ClientId: &app.app, Username: &name})
+					return err
+				},
+			} {
+				begun := time.Now()
+				err := call()
+				if took := time.Since(begun); took < evenStep {
+					t.Errorf("%s of %s: %v after %v", operation, name, err, took)
+				}
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := ts.ForgotPassword(ctx, &cognitoidp.ForgotPasswordRequest{ClientId: &app.app, Username: aws.String("alice")}); err == nil {
+			t.Error("a caller who has gone was answered")
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/db"
@@ -11,6 +12,7 @@ import (
 
 // ForgotPassword sends a code with which a user sets a new password.
 func (s *Service) ForgotPassword(ctx context.Context, in *cognitoidp.ForgotPasswordRequest) (*cognitoidp.ForgotPasswordResponse, error) {
+	defer evenly(ctx, time.Now())
 	c, p, err := s.client(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err
@@ -136,6 +138,7 @@ func (p *pool) adminRecoversOnly() bool {
 
 // ConfirmForgotPassword sets a new password with the code that ForgotPassword sent.
 func (s *Service) ConfirmForgotPassword(ctx context.Context, in *cognitoidp.ConfirmForgotPasswordRequest) (*cognitoidp.ConfirmForgotPasswordResponse, error) {
+	defer evenly(ctx, time.Now())
 	c, p, err := s.client(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"time"
 
 	"usher/internal/api/cognitoidp"
 	"usher/internal/awsapi"
@@ -126,6 +127,7 @@ func (s *Service) sendNewCode(ctx context.Context, tx *db.Tx, p *pool, u *user, 
 
 // ConfirmSignUp confirms a user with the code that SignUp sent, and marks the address it went to as verified.
 func (s *Service) ConfirmSignUp(ctx context.Context, in *cognitoidp.ConfirmSignUpRequest) (*cognitoidp.ConfirmSignUpResponse, error) {
+	defer evenly(ctx, time.Now())
 	c, p, err := s.client(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err
@@ -187,6 +189,7 @@ func (s *Service) confirmSignUp(ctx context.Context, p *pool, c *client, code st
 
 // ResendConfirmationCode sends a new code to an unconfirmed user.
 func (s *Service) ResendConfirmationCode(ctx context.Context, in *cognitoidp.ResendConfirmationCodeRequest) (*cognitoidp.ResendConfirmationCodeResponse, error) {
+	defer evenly(ctx, time.Now())
 	c, p, err := s.client(ctx, *in.ClientId)
 	if err != nil {
 		return nil, err
