@@ -13,6 +13,7 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -872,8 +873,6 @@ func TestSignerFull(t *testing.T) {
 		app := ts.newApp(t)
 		app.user(t, "alice")
 		out := app.signIn(t, "alice", testPassword)
-		signer := token.NewSigner(1)
-		defer signer.Close()
 		key, err := token.NewKeyPair()
 		if err != nil {
 			t.Fatal(err)
@@ -884,11 +883,14 @@ func TestSignerFull(t *testing.T) {
 		for i := range endless {
 			endless[i] = token.Job{Key: key, Claims: []byte("{}")}
 		}
-		for !signer.Full() {
-			wait.Go(func() { signer.Sign(ctx, endless) })
-			time.Sleep(10 * time.Millisecond) // for a worker to take it
+		for range runtime.GOMAXPROCS(0) {
+			wait.Go(func() { ts.Signer.Sign(ctx, endless) })
 		}
-		ts.Signer, signer = signer, ts.Signer
+		for deadline := time.Now().Add(10 * time.Second); !ts.Signer.Full() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			for range 16 {
+				wait.Go(func() { ts.Signer.Sign(ctx, endless[:1]) })
+			}
+		}
 		_, err = app.password(t, "alice", "not "+testPassword) // not even looked at
 		wantError(t, "password", err, "TooManyRequestsException", "Too many requests")
 		_, err = app.refresh(t, out.RefreshToken)
@@ -897,7 +899,9 @@ func TestSignerFull(t *testing.T) {
 		wantError(t, "GetTokensFromRefreshToken", err, "TooManyRequestsException", "Too many requests")
 		cancel()
 		wait.Wait()
-		ts.Signer, signer = signer, ts.Signer
+		for ts.Signer.Full() {
+			time.Sleep(time.Millisecond)
+		}
 		app.signIn(t, "alice", testPassword)
 	})
 }
